@@ -1,0 +1,28 @@
+"""``sources.lock.yaml`` and ``tools.lock.yaml``: what was taken in, and what it is worked with."""
+
+from __future__ import annotations
+
+from pydantic import Field, RootModel
+
+from dsetkit.spec.base import Digest, Document
+from dsetkit.spec.key import SourceName
+
+
+class SourceLock(Document):
+    """The state of one source that somebody decided to take in."""
+
+    digest: Digest
+    """SHA-256 over the path and SHA-256 of each picture and label file, in path order."""
+    pictures: int = Field(ge=0)
+    labels: int = Field(ge=0)
+    """Label files."""
+    size_bytes: int = Field(ge=0)
+    """Of all of them."""
+
+
+class Lock(RootModel[dict[SourceName, SourceLock]]):
+    """``sources.lock.yaml``: one entry a source."""
+
+
+class ToolsLock(RootModel[dict[str, str]]):
+    """``tools.lock.yaml``: the versions that the bytes of pictures depend on."""

@@ -1,0 +1,119 @@
+"""``snapshot.json``: what a snapshot is and every file it is made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dsetkit.spec.base import Digest, Document, JsonObject
+from dsetkit.spec.category import Category
+from dsetkit.spec.issue import Issue
+from dsetkit.spec.key import Key
+
+StageName = Literal["raw", "cleaned", "augmented", "exported"]
+
+
+class Part(Document):
+    """One file of the snapshot: a shard, a manifest part, or the table of what was rejected."""
+
+    name: str
+    """Path relative to the snapshot: ``shards/<digest>.tar``."""
+    digest: Digest
+    size_bytes: int
+    rows: int
+    """Samples (a shard: members) in it."""
+
+
+class ManifestPart(Part):
+    """One part of the manifest: whole shards, rows sorted by key."""
+
+    first_key: Key
+    last_key: Key
+    shards: tuple[str, ...] = ()
+    """The shards its rows point into, in order."""
+
+
+class Parent(Document):
+    """A snapshot this one was made from."""
+
+    name: str
+    """``raw/blood``, ``cleaned``."""
+    fingerprint: Digest
+
+
+class License(Document):
+    """A licence that pictures or labels are under."""
+
+    name: str
+    id: str | None = None
+    """As the source numbers it, so that samples can point at it."""
+    url: str | None = None
+
+
+class SchemaReference(Document):
+    """The contract the labels were checked against."""
+
+    reference: str
+    """``module:Name``, in the project."""
+    digest: Digest
+    """SHA-256 of its JSON Schema's canonical text."""
+
+
+class Counts(Document):
+    """Samples and annotations in = kept + rejected (+ made, for variants)."""
+
+    samples_in: int = 0
+    annotations_in: int = 0
+    samples: int = 0
+    annotations: int = 0
+    rejected_samples: int = 0
+    rejected_annotations: int = 0
+    added_samples: int = 0
+    """Variants."""
+    added_annotations: int = 0
+    """Of variants, by corrections, or by merging duplicates."""
+    per_split: dict[str, int] = Field(default_factory=dict)
+    per_category: dict[str, int] = Field(default_factory=dict)
+    """Annotations per category."""
+    per_reason: dict[str, int] = Field(default_factory=dict)
+    """Rejected rows per reason."""
+    per_change: dict[str, int] = Field(default_factory=dict)
+    """What was changed and kept: annotations clipped, pictures turned upright, ..."""
+
+
+class ChannelStatistics(Document):
+    """For normalisation, ``x' = (x − mean) / std``; R, G, B from 0 to 1."""
+
+    split: str
+    samples: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class SnapshotInfo(Document):
+    """The document ``snapshot.json``, written last."""
+
+    format: Literal[1] = 1
+    stage: StageName
+    name: str
+    """``raw/blood``, ``cleaned``, ``augmented``."""
+    fingerprint: Digest
+    """SHA-256 of what the snapshot means."""
+    parents: tuple[Parent, ...] = ()
+    categories: tuple[Category, ...] = ()
+    info: JsonObject = Field(default_factory=dict)
+    """What the sources said of themselves."""
+    licenses: tuple[License, ...] = ()
+    schema_: SchemaReference | None = Field(default=None, alias="schema")
+    params_digest: Digest | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the tools that bytes depend on."""
+    shard_target_bytes: int
+    counts: Counts
+    channel_statistics: ChannelStatistics | None = None
+    issues: tuple[Issue, ...] = ()
+    """Findings about the snapshot as a whole; of many alike, examples and a count."""
+    parts: tuple[ManifestPart, ...] = ()
+    shards: tuple[Part, ...] = ()
+    rejected: Part | None = None
