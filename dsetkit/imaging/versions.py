@@ -1,0 +1,35 @@
+"""The versions that bytes and measures of pictures depend on."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import __version__ as pillow_version
+from PIL import features
+
+PIXELS_VERSION = "1"
+"""Counts up whenever this room would give other bytes or measures for the same picture."""
+
+_LIBRARIES = {
+    # Our name: Pillow's name of what it was built with.
+    "libjpeg": "libjpeg_turbo",
+    "zlib": "zlib",
+    "zlib_ng": "zlib_ng",
+    "libtiff": "libtiff",
+    "webp": "webp",
+    "avif": "avif",
+    "openjpeg": "jpg_2000",
+    "littlecms": "littlecms2",
+}
+
+
+def codec_versions() -> dict[str, str]:
+    """Versions of this room's pixel code, Pillow, numpy and the codecs Pillow was built with, by name.
+
+    A codec that this build of Pillow lacks is left out; one without a version of its own is ``"unknown"``.
+    """
+    versions = {"dsetkit_pixels": PIXELS_VERSION, "numpy": np.__version__, "pillow": pillow_version}
+    known = {*features.modules, *features.codecs, *features.features}
+    for name, feature in _LIBRARIES.items():
+        if feature in known and features.check(feature):
+            versions[name] = features.version(feature) or "unknown"
+    return dict(sorted(versions.items()))
