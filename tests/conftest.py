@@ -1,0 +1,85 @@
+"""What all tests share: where real data stands, a calm environment for DVC and git, hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# "fast" gives the same examples on every run; HYPOTHESIS_PROFILE=thorough looks for new ones.
+settings.register_profile(
+    "fast",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_configure() -> None:
+    """Commands that tests start find the tested `dsetkit` and `dvc`, a git identity, and nobody's own settings."""
+    os.environ.update(
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        DVC_NO_ANALYTICS="1",
+        GIT_CONFIG_GLOBAL=os.devnull,
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_AUTHOR_NAME="Tester",
+        GIT_AUTHOR_EMAIL="tester@example.org",
+        GIT_COMMITTER_NAME="Tester",
+        GIT_COMMITTER_EMAIL="tester@example.org",
+    )
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set where git itself runs the tests (a hook)
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The top of this repository."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public data kept beside the project, read in place; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("DSETKIT_TEST_DATA") or PROJECT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; DSETKIT_TEST_DATA names another place")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's pictures and labels. Only to be read: copy it to change it."""
+    from dsetkit.stages.demo import write_demo
+
+    folder = tmp_path_factory.mktemp("demo-source")
+    write_demo(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo project, made by `dsetkit init --demo` and built by `dvc repro`. Only to be read: see `demo_copy`."""
+    folder = tmp_path_factory.mktemp("built") / "demo"
+    for command in (["dsetkit", "init", str(folder), "--demo"], ["dvc", "repro"]):
+        done = subprocess.run(
+            command, cwd=folder if folder.is_dir() else folder.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return folder
+
+
+@pytest.fixture
+def demo_copy(built_demo: Path, tmp_path: Path) -> Path:
+    """A copy of the built demo project that a test may change."""
+    return Path(shutil.copytree(built_demo, tmp_path / "demo", symlinks=True))
