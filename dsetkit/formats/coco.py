@@ -1,0 +1,104 @@
+"""COCO: instances, keypoints, captions, labels of whole pictures; LVIS's lists of absent categories.
+
+Format: https://cocodataset.org/#format-data; layouts: COCO's own (``annotations/instances_<split>.json``, pictures
+anywhere), MMDetection's, Roboflow's (``<split>/_annotations.coco.json``), Datumaro's (``labels_<split>.json``: an
+annotation without a box is a label of the whole picture). Panoptic files are passed over.
+
+Written are ``annotations/instances_<split>.json`` (all that is located), ``captions_<split>.json``,
+``labels_<split>.json`` and ``image_info_<split>.json`` (pictures nobody labelled), each only if it has something to
+say, without ``_<split>`` where a picture has none; pictures lie in ``images/<key>`` and ``file_name`` is the path from
+there. Category ids are 1 + index. See ``coco_write`` for the other ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
+from dsetkit.formats.coco_files import KINDS, find_files, only_file
+from dsetkit.formats.coco_read import CocoReader
+from dsetkit.formats.coco_write import CocoPlan, carry, write
+from dsetkit.formats.garbage import collector_paused
+from dsetkit.formats.labelset import LabelSet
+from dsetkit.formats.loss import Ledger
+from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.text import read_label_bytes
+from dsetkit.spec.arrow import Row
+from dsetkit.storage.sink import Sink
+from dsetkit.storage.tree import Tree
+
+_PANOPTIC = ("panoptic_", "annotations/panoptic_")
+_MOST = 20
+"""How many JSON files at most ``detect`` looks into beyond those whose name says COCO."""
+
+
+class Coco(Format):
+    """COCO and its relatives."""
+
+    name = "coco"
+    title = "COCO"
+    extensions: ClassVar[frozenset[str]] = frozenset({".json"})
+    looks_for = "JSON files with images, annotations and categories (annotations/instances_<split>.json)"
+    capabilities = Capabilities(
+        kinds=frozenset({"image_label", "box", "polygon", "mask", "keypoints", "caption"}),
+        becomes={"rotated_box": "polygon", "ellipse": "polygon"},
+        annotation_fields=frozenset(
+            {"id", "source_id", "polygons", "mask", "score", "is_crowd", "is_ignored", "extras"}
+        ),
+        attributes=None,
+        sample_fields=frozenset(
+            {"source_id", "width_px", "height_px", "attributes", "absent_categories", "not_exhaustive_categories"}
+        ),
+        provenance_fields=frozenset({"uri", "license", "captured_at"}),
+        category_fields=frozenset({"source_ids", "supercategory", "is_thing", "color", "keypoint_names", "skeleton"}),
+        subsets="one",
+        holes=True,  # written as a mask, which ``carry`` says
+    )
+    options: ClassVar[Mapping[str, str]] = {
+        "image_root": "the folder, relative to the source, that file names start from; found where it is left out",
+    }
+
+    def detect(self, tree: Tree) -> Detection | None:
+        """By the beginnings of JSON files."""
+        found = next(find_files(tree, at_most=_MOST), None)
+        if found is None:
+            return None
+        confidence = 0.95 if found.why == "images and annotations" or found.kind != "other" else 0.8
+        return Detection(self.name, confidence, f"found {found.path} with {found.why}")
+
+    def label_files(self, tree: Tree) -> list[str]:
+        """JSON files that hold images or annotations of COCO."""
+        return sorted((file.path for file in find_files(tree)), key=str.encode)
+
+    def pictures(self, tree: Tree) -> list[str]:
+        """All pictures but the label maps of panoptic files (``panoptic_<split>/``)."""
+        return [path for path in super().pictures(tree) if not path.rpartition("/")[0].startswith(_PANOPTIC)]
+
+    def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
+        """All files, joined by picture."""
+        files = sorted(find_files(labels), key=lambda file: (KINDS.index(file.kind), file.path.encode()))
+        if not files:
+            only = [path for path in labels.entries if path.lower().endswith(".json")]
+            if len(only) != 1:
+                raise self.no_labels(labels)
+            files = [only_file(only[0])]
+        reader = CocoReader(pictures, str(options.get("image_root", "")))
+        with collector_paused():
+            for file in files:
+                reader.add(file, read_label_bytes(labels, file.path))
+            return reader.finish()
+
+    def prepare(self, export: Export, options: Options, ledger: Ledger) -> CocoPlan:
+        """Ids and places of everything."""
+        return CocoPlan(export, super().prepare(export, options, ledger), ledger)
+
+    def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
+        """See ``coco_write.carry``."""
+        return carry(row, prepared, self.capabilities, ledger)
+
+    def write(self, export: Export, sink: Sink, options: Options) -> None:
+        """See the module's description."""
+        ledger = Ledger(self.name)
+        plan = self.prepare(export, options, ledger)
+        write(export, sink, plan, self.capabilities)

@@ -1,0 +1,61 @@
+"""Writing labels, with or without pictures, in any format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from dsetkit.errors import LossError, UsageError
+from dsetkit.formats import registry
+from dsetkit.formats.base import Export, Format, Options
+from dsetkit.formats.loss import LossReport
+from dsetkit.storage.sink import open_sink
+
+__all__ = ["Export", "check_losses", "write_labels"]
+
+_SHOWN = 5
+
+
+def check_losses(export: Export, format: str | Format, *, options: Options | None = None) -> LossReport:
+    """What ``write_labels`` would lose. Writes nothing. Raises ``NotFoundError`` and ``UsageError`` as it does."""
+    label_format = _format(format)
+    if not label_format.capabilities.writes:
+        writers = [name for name in registry.names() if registry.get(name).capabilities.writes]
+        raise UsageError(f"{label_format.title} is only read, not written", hint=f"Written are: {', '.join(writers)}.")
+    return label_format.check_losses(export, label_format.check_options(options))
+
+
+def write_labels(
+    export: Export,
+    dst: str | os.PathLike[str],
+    format: str | Format,
+    *,
+    strict: bool = False,
+    options: Options | None = None,
+) -> LossReport:
+    """Write ``export`` to ``dst``, a folder (absent or empty) or fsspec URL, and say what was lost.
+
+    The same export and options give the same bytes. Everything or nothing: a local ``dst`` appears when all is written.
+    Raises ``LossError`` under ``strict`` before anything is written if a label would be lost (bookkeeping, as ids and
+    lineage, may be), ``NotFoundError`` for an unknown format, ``UsageError`` for an unknown option, a format that
+    cannot be written, or a ``dst`` that is not empty.
+    """
+    report = check_losses(export, format, options=options)
+    if strict and report.refusals:
+        raise LossError(
+            f"writing {report.format} would lose labels: {_listed([loss.describe() for loss in report.refusals])}",
+            losses=report.refusals,
+            hint="Nothing was written. Choose a format that carries them, or leave --strict out.",
+        )
+    with open_sink(os.fspath(dst)) as sink:
+        _format(format).write(export, sink, options or {})
+    return report
+
+
+def _format(format: str | Format) -> Format:
+    return format if isinstance(format, Format) else registry.get(format)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more

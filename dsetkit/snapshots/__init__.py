@@ -1,0 +1,1 @@
+"""One snapshot: cut, write, open, read, verify. The only room with Parquet."""

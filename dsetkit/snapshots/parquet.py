@@ -1,0 +1,255 @@
+"""Tables in Parquet files: always written alike, and read with limits, as a file may be hostile.
+
+Limits on reading, taken from the footer before any data is decoded: at most ``MAX_BYTES`` of decompressed data, and at
+most ``MAX_VALUES`` values in one leaf column; rows, row groups and schema exactly as they must be; page checksums are
+verified. A file that lies in its footer is found by its digest (``verify``), not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from dsetkit.errors import SnapshotError, UsageError
+from dsetkit.spec.arrow import arrow_schema
+from dsetkit.spec.snapshot import Part
+from dsetkit.storage.folder import Folder
+
+GROUP_ROWS = 4_096
+"""Rows in a row group: what is decoded to look at one row."""
+
+MAX_BYTES = 4 * 1024**3
+"""Decompressed bytes in one file, as its footer states."""
+
+MAX_VALUES = 2**27
+"""Values in one leaf column of one file."""
+
+MAX_GROUPS = 100_000
+"""Row groups in one file."""
+
+_OPTIONS: dict[str, Any] = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": True,
+    "dictionary_pagesize_limit": 1024 * 1024,
+    "data_page_size": 1024 * 1024,
+    "write_batch_size": 1024,
+    "write_statistics": True,
+    "write_page_index": False,
+    "write_page_checksum": True,
+    "use_compliant_nested_type": True,
+    "store_schema": True,
+}
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table, its chunks combined, by one call; on disk (fsync) when this returns."""
+    with path.open("xb") as file:
+        pq.write_table(table.combine_chunks(), file, row_group_size=GROUP_ROWS, **_OPTIONS)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_scratch(table: pa.Table, path: Path) -> None:
+    """Write a table for this build alone: quickly, and not waiting for the disk."""
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def write_tables(tables: Iterator[pa.Table], path: Path, model: type[BaseModel]) -> int:
+    """Write tables one after the other into one file, as ``write_table`` would write them all; the rows written.
+
+    Each but the last must have a multiple of ``GROUP_ROWS`` rows.
+    """
+    rows = 0
+    with path.open("xb") as file:
+        with pq.ParquetWriter(file, arrow_schema(model), **_OPTIONS) as writer:
+            for table in tables:
+                rows += table.num_rows
+                writer.write_table(table.combine_chunks(), row_group_size=GROUP_ROWS)
+        file.flush()
+        os.fsync(file.fileno())
+    return rows
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """SHA-256, in hex, and size in bytes of a file, read by the mebibyte. Raises ``OSError``."""
+    state = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while block := file.read(1024 * 1024):
+            state.update(block)
+            size += len(block)
+    return state.hexdigest(), size
+
+
+class TableFile:
+    """One part of a snapshot, opened for reading. Threads may share it."""
+
+    def __init__(self, folder: Folder, part: Part, model: type[BaseModel]) -> None:
+        """Raises ``SnapshotError`` for a file that is not the part: no Parquet, another schema, too large."""
+        self.part = part
+        self._folder = folder
+        self._schema = arrow_schema(model)
+        self._lock = threading.Lock()
+        self._model = model
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        part = self.part
+        with self._refused():
+            path = self._folder.local_path(part.name)
+            source = pa.PythonFile(_RangeFile(self._folder, part), "r") if path is None else str(path)
+            file = pq.ParquetFile(
+                source,
+                pre_buffer=path is None,
+                thrift_string_size_limit=64 * 1024 * 1024,
+                thrift_container_size_limit=10_000_000,
+                page_checksum_verification=True,
+            )
+            self._check(file.metadata, file.schema_arrow)
+            return file
+
+    @staticmethod
+    def count_rows(path: Path) -> int:
+        """The rows a file's footer states. Raises ``OSError`` or ``ValueError`` for a file that is no Parquet."""
+        return int(pq.read_metadata(path).num_rows)
+
+    def _check(self, footer: pq.FileMetaData, schema: pa.Schema) -> None:
+        if not schema.equals(self._schema):
+            self._refuse(f"its columns are not those of {self._model.__name__} ({_difference(schema, self._schema)})")
+        if footer.num_rows != self.part.rows:
+            self._refuse(f"it has {footer.num_rows} rows, where snapshot.json says {self.part.rows}")
+        if footer.num_row_groups > MAX_GROUPS:
+            self._refuse(f"it has {footer.num_row_groups} row groups, more than {MAX_GROUPS:,}")
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != footer.num_rows:
+            self._refuse("its row groups do not add up")
+        size = 0
+        for number in range(footer.num_columns):
+            values = 0
+            for group in groups:
+                column = group.column(number)
+                size += max(0, column.total_uncompressed_size)
+                values += max(0, column.num_values)
+            if values > MAX_VALUES:
+                self._refuse(f"one of its columns has {values:,} values, more than {MAX_VALUES:,}")
+        if size > MAX_BYTES:
+            self._refuse(f"it would be {size:,} bytes when decompressed, more than {MAX_BYTES:,}")
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The table, or the named columns of it, in the order named.
+
+        A name may lead into nested columns by dots: ``annotations.category`` gives ``annotations`` with nothing but
+        the categories in it. Raises ``SnapshotError`` for a damaged file, ``UsageError`` for an unknown column.
+        """
+        paths = None if columns is None else [column_path(name, self._schema) for name in columns]
+        with self._lock, self._refused():
+            table = self._file.read(columns=paths)
+            table.validate(full=True)
+        if columns is None:
+            return table
+        return table.select(list(dict.fromkeys(name.partition(".")[0] for name in columns)))
+
+    def read_group_of(self, row: int) -> tuple[int, pa.Table]:
+        """The row group that a row of the part is in: number of its first row, and its table."""
+        starts = self.group_starts
+        number = next(index for index in range(len(starts) - 1) if starts[index] <= row < starts[index + 1])
+        with self._lock, self._refused():
+            table = self._file.read_row_group(number)
+            table.validate(full=True)
+        return starts[number], table
+
+    @cached_property
+    def group_starts(self) -> list[int]:
+        """Number of the first row of each row group, and the number of rows at the end."""
+        footer = self._file.metadata
+        return [0, *accumulate(footer.row_group(number).num_rows for number in range(footer.num_row_groups))]
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError) as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self._refuse(text[:200].rstrip("."))
+
+    def _refuse(self, what: str) -> None:
+        raise SnapshotError(
+            f"{self.part.name} of {self._folder.url} cannot be read: {what}",
+            path=self._folder.url,
+            hint="It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout).",
+        )
+
+
+def column_path(name: str, schema: pa.Schema) -> str:
+    """A column's path in Parquet: ``annotations.category`` → ``annotations.list.element.category``.
+
+    Raises ``UsageError`` for a column that is not there.
+    """
+    path: list[str] = []
+    kind: pa.DataType = pa.struct(list(schema))
+    for step in name.split("."):
+        while pa.types.is_list(kind):
+            path += ["list", "element"]
+            kind = kind.value_type
+        place = kind.get_field_index(step) if pa.types.is_struct(kind) else -1
+        if place < 0:
+            raise UsageError(f"no column {name!r}", hint=f"Columns are: {', '.join(schema.names)}.")
+        path.append(step)
+        kind = kind.field(place).type
+    return ".".join(path)
+
+
+def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
+    for field in wanted:
+        place = found.get_field_index(field.name)
+        if place < 0:
+            return f"{field.name} is missing"
+        if not found.field(place).equals(field):
+            return f"{field.name} is {str(found.field(place).type)[:60]}, not {str(field.type)[:60]}"
+    extra = sorted(set(found.names) - set(wanted.names))
+    return f"{extra[0]} is unknown" if extra else "they stand in another order"
+
+
+class _RangeFile(io.RawIOBase):
+    """A file in a folder, read by ranges."""
+
+    def __init__(self, folder: Folder, part: Part) -> None:
+        self._folder = folder
+        self._part = part
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._part.size_bytes}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._part.size_bytes - self._position))
+        if count:
+            buffer[:count] = self._folder.read_range(self._part.name, self._position, count)
+            self._position += count
+        return count

@@ -1,0 +1,282 @@
+"""Open a snapshot and read it: samples by key and by number, columns, picture bytes, selections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from dsetkit.errors import NotFoundError, UsageError
+from dsetkit.imaging.decode import MAX_PIXELS, open_picture
+from dsetkit.snapshots.fingerprint import fingerprint
+from dsetkit.snapshots.opening import absent, check_files, read_info
+from dsetkit.snapshots.selection import Conditions, Rows, lowest
+from dsetkit.snapshots.store import PLACE, Store
+from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
+from dsetkit.spec.category import Category
+from dsetkit.spec.sample import Sample
+from dsetkit.spec.snapshot import SnapshotInfo
+from dsetkit.storage.folder import Folder, open_folder
+
+Exporter = Callable[..., Any]
+"""Called with the snapshot or selection, the destination, ``format=`` and options; gives the loss report."""
+
+
+def open_snapshot(
+    place: str | PathLike[str] | Folder, *, export: Exporter | None = None, check: bool = True
+) -> Snapshot:
+    """The snapshot at a path, any fsspec URL, or in a folder that is open already.
+
+    ``export`` is what ``Snapshot.export`` calls. ``check`` looks whether each file is there and has its size; without
+    it (for ``verify``) a missing file shows when it is read. Raises ``SnapshotError`` for a place that holds no
+    snapshot, one of an unknown format or with a document that is not one, one with missing or cut-off files, and one
+    whose file names lead elsewhere; ``UsageError``, ``StorageError`` or ``MissingExtraError`` for the place itself.
+    """
+    if isinstance(place, str | PathLike):
+        try:
+            folder = open_folder(place if isinstance(place, str) else Path(place))
+        except NotFoundError as error:
+            raise absent(str(place)) from error
+    else:
+        folder = place
+    info = read_info(folder)
+    if check:
+        check_files(folder, info)
+    return Snapshot(Store(folder, info), export=export)
+
+
+class Snapshot:
+    """One snapshot, open for reading; a ``Selection`` of it offers the same.
+
+    Rows are in key order (UTF-8 bytes of the key). Nothing but ``snapshot.json`` is read until it is asked for, and
+    what is asked for is read by part and by column; only ``table`` holds everything. Threads may share it.
+    """
+
+    def __init__(self, store: Store, *, export: Exporter | None = None, rows: Rows | None = None) -> None:
+        """Use ``open_snapshot``. ``rows``: places in key order, ascending, of a selection; None for all."""
+        self._store = store
+        self._export = export
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.info.name!r} of {len(self)} samples at {self.folder.url}>"
+
+    @property
+    def info(self) -> SnapshotInfo:
+        """The document ``snapshot.json``; of a selection the whole snapshot's."""
+        return self._store.info
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """In order; of a selection the whole snapshot's."""
+        return self.info.categories
+
+    @property
+    def folder(self) -> Folder:
+        """Its files."""
+        return self._store.folder
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of what it means: of its row digests in key order and the categories."""
+        return self.info.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._store) if self._rows is None else len(self._rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for table in self.iter_tables():
+            for batch in table.to_batches(max_chunksize=256):
+                for row in self._rows_of(pa.Table.from_batches([batch])):
+                    yield self._sample(row)
+
+    def __getitem__(self, which: int | str) -> Sample:
+        """A sample by its number in key order (negative: from the end) or by its key.
+
+        Raises ``IndexError`` for a number, ``NotFoundError`` for a key that is not there, ``SnapshotError``.
+        """
+        return self._sample(self.row(which))
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._find(key) is not None
+
+    def row(self, which: int | str) -> Row:
+        """As ``snapshot[which]``, but the sparse row."""
+        return self._store.row(self._place(which))
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All of it, in key order. Holds everything in memory."""
+        tables = list(self.iter_tables())
+        return pa.concat_tables(tables) if tables else arrow_schema(Sample).empty_table()
+
+    def iter_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Tables in key order, about one manifest part at a time; with ``columns`` just those, in that order.
+
+        A column may lead into nested ones: ``annotations.category``. Raises ``UsageError`` for one there is not.
+        """
+        if self._rows is None:
+            yield from self._store.tables(columns)
+            return
+        start = 0
+        for table in self._store.tables(columns):
+            low, high = np.searchsorted(self._rows, (start, start + table.num_rows))
+            if low < high:
+                yield table.take(pa.array(self._rows[low:high] - start))
+            start += table.num_rows
+
+    def column(self, names: Sequence[str] | str) -> pa.Table:
+        """A table of just these columns, all rows in key order. Raises ``UsageError`` for a column there is not."""
+        columns = (names,) if isinstance(names, str) else tuple(names)
+        tables = list(self.iter_tables(columns))
+        if tables:
+            return pa.concat_tables(tables)
+        return self._store.empty(columns)
+
+    @property
+    def rejected(self) -> pa.Table:
+        """What was turned away and why (``dsetkit.spec.sample.Rejected``); of a selection the whole snapshot's."""
+        return self._store.rejected()
+
+    def find_key(self, text: str) -> str:
+        """The key that is ``text``, else the only one that ends in ``/<text>``.
+
+        Raises ``NotFoundError`` where there is none (its hint names near ones) or more than one.
+        """
+        if self._find(text) is not None:
+            return text
+        found: list[str] = []
+        near: list[str] = []
+        name = text.rpartition("/")[2].rpartition(".")[0].casefold() or text.casefold()
+        for table in self.iter_tables(("key",)):
+            for key in table["key"].to_pylist():
+                if key.endswith(f"/{text}"):
+                    found.append(key)
+                elif len(near) < 1000 and name in key.casefold():
+                    near.append(key)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            hint = f"Say which: {', '.join(map(repr, found[:3]))}{' ...' if len(found) > 3 else ''}."
+            raise NotFoundError(f"{len(found)} samples of {self.info.name} end in {text!r}", name=text, hint=hint)
+        raise self._no_key(text, near)
+
+    def read_bytes(self, which: str | Mapping[str, Any] | Sample) -> bytes:
+        """A sample's picture bytes, by its key, its row or the sample: one ranged read, checked against the digest.
+
+        Raises ``NotFoundError`` for a key that is not there, ``SnapshotError`` for a sample without bytes or with
+        damaged ones, ``StorageError``.
+        """
+        if isinstance(which, str):
+            return self._store.read_bytes(self._store.place(self._place(which)))
+        if isinstance(which, Sample):
+            return self._store.read_bytes(which.model_dump(include=set(PLACE)))
+        return self._store.read_bytes({name: which.get(name) for name in PLACE})
+
+    def image(self, which: int | str, *, max_pixels: int = MAX_PIXELS) -> Any:
+        """A sample's picture, upright, a ``PIL.Image.Image``, by its number or key.
+
+        Raises ``PictureError``, and what ``read_bytes`` does.
+        """
+        return open_picture(self._store.read_bytes(self._store.place(self._place(which))), max_pixels)
+
+    def where(self, **conditions: Any) -> Selection:
+        """The samples that meet all conditions; a list of values means any of them.
+
+        ``split=``, ``split_group=`` (None: none is set), ``labelled=`` (no, partial, yes), ``source=``, ``subset=``
+        (any of its subsets is that), ``category=`` (any annotation has it, of whatever status), ``key=`` (a glob,
+        case counts; ``*`` goes over ``/``). Raises ``UsageError`` for other names and for values that cannot be.
+        """
+        asked = Conditions(conditions)
+        places: list[Rows] = []
+        start = 0
+        for table in self.iter_tables(asked.columns):
+            places.append(np.flatnonzero(asked.mask(table)) + start)
+            start += table.num_rows
+        return self._select(np.concatenate([np.zeros(0, np.int64), *places]))
+
+    def take(self, n: int, seed: int = 0) -> Selection:
+        """``n`` samples (all, where there are fewer): those with the lowest SHA-256 of the text ``<seed>:<key>``.
+
+        So the same samples everywhere, most of which stay when others come or go. Raises ``UsageError`` below 0.
+        """
+        if n < 0:
+            raise UsageError(f"take({n}) cannot mean anything", hint="Take 0 or more samples.")
+        keys = (key for table in self.iter_tables(("key",)) for key in table["key"].to_pylist())
+        return self._select(lowest(keys, n, seed))
+
+    def export(self, dst: str | Path, format: str, **options: Any) -> Any:
+        """Write it to ``dst`` in a label format; gives the loss report. Raises what the format raises."""
+        if self._export is None:
+            raise UsageError("this snapshot was opened without formats", hint="Open it by dsetkit.open().")
+        return self._export(self, dst, format=format, **options)
+
+    def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each shard's file name and its members' names in order, from the manifest; one part at a time."""
+        return self._store.iter_shard_members()
+
+    def shard_members(self) -> dict[str, tuple[str, ...]]:
+        """``iter_shard_members``, all in memory."""
+        return dict(self.iter_shard_members())
+
+    def _select(self, places: Rows) -> Selection:
+        rows = places if self._rows is None else self._rows[places]
+        return Selection(self._store, export=self._export, rows=rows)
+
+    def _place(self, which: int | str) -> int:
+        """The place in the whole snapshot."""
+        if isinstance(which, str):
+            found = self._find(which)
+            if found is None:
+                raise self._no_key(which, self._neighbours(which))
+            return found
+        place = which + len(self) if which < 0 else which
+        if not 0 <= place < len(self):
+            raise IndexError(f"sample {which} of {len(self)}")
+        return place if self._rows is None else int(self._rows[place])
+
+    def _find(self, key: str) -> int | None:
+        found = self._store.find(key)
+        if found is None or self._rows is None:
+            return found
+        at = int(np.searchsorted(self._rows, found))
+        return found if at < len(self._rows) and self._rows[at] == found else None
+
+    def _neighbours(self, key: str) -> list[str]:
+        return [] if self._rows is not None else self._store.keys_near(key)
+
+    def _no_key(self, text: str, near: list[str]) -> NotFoundError:
+        close = get_close_matches(text, near, 3, 0.5)
+        hint = f"Near it: {', '.join(map(repr, close))}." if close else "List its keys: column('key')."
+        return NotFoundError(f"{self.info.name} has no sample {text!r}", name=text, hint=hint)
+
+    def _rows_of(self, table: pa.Table) -> list[Row]:
+        try:
+            return rows_from_table(table, Sample)
+        except ValueError as error:
+            raise self._store.damaged(f"a row cannot be read ({error})") from error
+
+    def _sample(self, row: Row) -> Sample:
+        try:
+            return Sample.model_validate(row)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self._store.damaged(f"{row.get('key')!r} is no sample ({where}: {first['msg']})") from error
+
+
+class Selection(Snapshot):
+    """Some samples of a snapshot, with all a snapshot offers; ``table``, numbers and ``len`` are of these samples."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of what it means; that of the snapshot where everything is selected."""
+        digests = (digest for table in self.iter_tables(("row_digest",)) for digest in table["row_digest"].to_pylist())
+        return fingerprint(digests, self.categories)

@@ -1,0 +1,79 @@
+"""What was turned away, on its way to ``rejected.parquet``: sorted by key, then as added."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsetkit.snapshots.columns import checked_table
+from dsetkit.snapshots.parquet import write_scratch, write_tables
+from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.key import sort_key
+from dsetkit.spec.sample import Rejected
+
+HELD_ROWS = 16_384
+"""Rows held in memory; more are put aside in files. A multiple of a row group."""
+
+_Entry = tuple[bytes, int, Row]
+"""Key, number in the order of adding, row."""
+
+
+class RejectedRows:
+    """Collects rejected rows in any order; holds at most ``HELD_ROWS`` of them."""
+
+    def __init__(self, work: Path) -> None:
+        """``work`` is where rows may be put aside."""
+        self._work = work
+        self._held: list[_Entry] = []
+        self._aside: list[Path] = []
+
+    def add(self, row: Row, number: int) -> None:
+        """Take a finished row; ``number`` says when it was added."""
+        self._held.append((sort_key(row["key"]), number, row))
+        if len(self._held) >= HELD_ROWS:
+            self._put_aside()
+
+    def write(self, path: Path) -> int:
+        """Write all rows to ``path``; how many they are."""
+        runs = [iter(sorted(self._held, key=_order)), *(_read_aside(path) for path in self._aside)]
+        rows = (row for _, _, row in heapq.merge(*runs, key=_order))
+        tables = (checked_table(batch, Rejected) for batch in _batched(rows, HELD_ROWS))
+        return write_tables(tables, path, Rejected)
+
+    def _put_aside(self) -> None:
+        self._held.sort(key=_order)
+        table = checked_table([row for _, _, row in self._held], Rejected)
+        numbers = pa.array([number for _, number, _ in self._held], pa.int64())
+        path = self._work / f"rejected-{len(self._aside)}.parquet"
+        write_scratch(table.append_column("number", numbers), path)
+        self._aside.append(path)
+        self._held = []
+
+
+def _order(entry: _Entry) -> tuple[bytes, int]:
+    return entry[:2]
+
+
+def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read_aside(path: Path) -> Iterator[_Entry]:
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number)
+            numbers = table["number"].to_pylist()
+            rows = iter_rows([table.drop_columns(["number"])], Rejected)
+            for row, count in zip(rows, numbers, strict=True):
+                yield sort_key(row["key"]), count, row

@@ -1,0 +1,144 @@
+"""Conditions on samples: which columns they need, and which rows of a table meet them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import heapq
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dsetkit.errors import UsageError
+from dsetkit.spec.sample import Labelled
+
+Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "split": ("split",),
+    "split_group": ("split_group",),
+    "labelled": ("labelled",),
+    "source": ("key",),
+    "key": ("key",),
+    "subset": ("subsets",),
+    "category": ("annotations.category", "annotations.categories"),
+}
+_MAY_BE_NONE = ("split", "split_group")
+
+
+class Conditions:
+    """What ``where`` asks for; all conditions must be met."""
+
+    def __init__(self, conditions: Mapping[str, Any]) -> None:
+        """Raises ``UsageError`` for a condition there is not, and for a value it cannot have."""
+        self._wanted: dict[str, list[Any]] = {}
+        for name, value in conditions.items():
+            if name not in _COLUMNS:
+                near = get_close_matches(name, _COLUMNS, 1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_COLUMNS)}."
+                raise UsageError(f"where() has no condition {name!r}", hint=hint)
+            self._wanted[name] = _values(name, value)
+        for label in self._wanted.get("labelled", ()):
+            if label not in get_args(Labelled):
+                raise UsageError(f"labelled={label!r} is never so", hint="It is 'no', 'partial' or 'yes'.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns to read."""
+        return tuple(dict.fromkeys(column for name in self._wanted for column in _COLUMNS[name])) or ("key",)
+
+    def mask(self, table: pa.Table) -> Mask:
+        """Bool [rows]: which rows of the table meet all conditions."""
+        mask = np.ones(table.num_rows, dtype=bool)
+        for name, wanted in self._wanted.items():
+            mask &= _MASKS[name](table, name, wanted)
+        return mask
+
+
+def lowest(keys: Iterable[str], count: int, seed: int) -> Rows:
+    """Int64 [count or fewer]: the places, ascending, of the keys with the lowest SHA-256 of ``<seed>:<key>``."""
+    state = hashlib.sha256(f"{seed}:".encode())
+
+    def draw(key: str) -> bytes:
+        own = state.copy()
+        own.update(key.encode())
+        return own.digest()
+
+    drawn = heapq.nsmallest(count, ((draw(key), place) for place, key in enumerate(keys)))
+    return np.sort(np.array([place for _, place in drawn], dtype=np.int64))
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    for item in values:
+        if not (isinstance(item, str) or (item is None and name in _MAY_BE_NONE)):
+            raise UsageError(f"where({name}={value!r}) cannot mean anything", hint="Give a text, or a list of texts.")
+    return values
+
+
+def _plain(table: pa.Table, name: str, wanted: list[Any]) -> Mask:
+    return _to_mask(pc.is_in(table[name], value_set=pa.array(wanted, pa.string())))
+
+
+def _source(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
+    mask = np.zeros(table.num_rows, dtype=bool)
+    for source in wanted:
+        mask |= _to_mask(pc.starts_with(table["key"], f"{source}/"))
+    return mask
+
+
+def _key(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
+    match = re.compile("|".join(fnmatch.translate(pattern) for pattern in wanted) or r"(?!)").match
+    return np.fromiter((match(key) is not None for key in table["key"].to_pylist()), dtype=bool, count=table.num_rows)
+
+
+def _subset(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
+    return _any_in(_one(table["subsets"]), lambda items: pc.is_in(items, value_set=pa.array(wanted, pa.string())))
+
+
+def _category(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
+    values = pa.array(wanted, pa.string())
+
+    def hits(annotations: pa.StructArray) -> Mask:
+        single = _to_mask(pc.is_in(pc.struct_field(annotations, "category"), value_set=values))
+        several = _any_in(pc.struct_field(annotations, "categories"), lambda names: pc.is_in(names, value_set=values))
+        return single | several
+
+    return _any_in(_one(table["annotations"]), hits)
+
+
+_MASKS: dict[str, Callable[[pa.Table, str, list[Any]], Mask]] = {
+    "split": _plain,
+    "split_group": _plain,
+    "labelled": _plain,
+    "source": _source,
+    "key": _key,
+    "subset": _subset,
+    "category": _category,
+}
+
+
+def _any_in(lists: pa.ListArray, hits: Callable[[Any], Any]) -> Mask:
+    """Bool [lists]: whether any item of each list is a hit."""
+    mask = np.zeros(len(lists), dtype=bool)
+    parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    mask[parents[_to_mask(hits(pc.list_flatten(lists)))]] = True
+    return mask
+
+
+def _one(column: pa.ChunkedArray) -> Any:
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+def _to_mask(flags: Any) -> Mask:
+    if isinstance(flags, np.ndarray):
+        return flags
+    return np.asarray(flags.to_numpy() if isinstance(flags, pa.ChunkedArray) else flags.to_numpy(zero_copy_only=False))

@@ -1,0 +1,234 @@
+"""The files of one open snapshot: its parts read by column, by row and by key; picture bytes by range."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dsetkit.errors import SnapshotError
+from dsetkit.imaging.media import extension_of
+from dsetkit.snapshots.order import in_key_order, runs_of
+from dsetkit.snapshots.parquet import TableFile, column_path
+from dsetkit.snapshots.selection import Rows
+from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
+from dsetkit.spec.key import sort_key
+from dsetkit.spec.sample import Rejected, Sample
+from dsetkit.spec.snapshot import SnapshotInfo
+from dsetkit.storage.folder import Folder
+
+_T = TypeVar("_T")
+
+PLACE = ("key", "digest", "shard", "offset_bytes", "size_bytes")
+"""The columns that say where a picture is."""
+
+_MEMBER = ("shard", "offset_bytes", "digest", "media_type")
+
+_HELD = 4
+"""Row groups, and key columns of parts, held in memory."""
+
+
+class _Latest:
+    """The results used last, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                found: _T = self._held[key]
+                return found
+        made = make()
+        with self._lock:
+            self._held[key] = made
+            while len(self._held) > _HELD:
+                self._held.popitem(last=False)
+        return made
+
+
+class Store:
+    """Reads the files of a snapshot. Threads may share it; it can be pickled where its folder can."""
+
+    def __init__(self, folder: Folder, info: SnapshotInfo) -> None:
+        self.folder = folder
+        self.info = info
+        self._files = [TableFile(folder, part, Sample) for part in info.parts]
+        self._starts = [0, *accumulate(part.rows for part in info.parts)]
+        self._runs = runs_of(info.parts)
+        self._sizes = {part.name: part.size_bytes for part in info.shards}
+        self._groups, self._keys, self._places = _Latest(), _Latest(), _Latest()
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Folder, SnapshotInfo]]:
+        return Store, (self.folder, self.info)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def read_part(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """One part, in its own order. Raises ``SnapshotError`` where it is damaged."""
+        return self._files[number].read(columns)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """All rows in key order, with just these columns; one part at a time where the parts follow each other."""
+        if len(self._runs) <= 1:
+            yield from (self.read_part(number, columns) for number in range(len(self._files)))
+            return
+        wanted = columns if columns is None or "key" in columns else (*columns, "key")
+        for table in in_key_order(self.info.parts, lambda number: self.read_part(number, wanted)):
+            yield table.drop_columns(["key"]) if wanted is not columns else table
+
+    def empty(self, columns: Sequence[str]) -> pa.Table:
+        """A table of these columns without rows. Raises ``UsageError`` for a column there is not."""
+        schema = arrow_schema(Sample)
+        for name in columns:
+            column_path(name, schema)
+        return schema.empty_table().select(list(dict.fromkeys(name.partition(".")[0] for name in columns)))
+
+    def rejected(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """What was turned away, or some columns of it."""
+        part = self.info.rejected
+        if part is None:
+            table = arrow_schema(Rejected).empty_table()
+            return table if columns is None else table.select(list(columns))
+        return TableFile(self.folder, part, Rejected).read(columns)
+
+    def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each shard's file name and its members' names in order, from the manifest; one part at a time."""
+        left = _members(self.rejected(_MEMBER))
+        for number in range(len(self._files)):
+            for shard, members in _members(self.read_part(number, _MEMBER)).items():
+                members.update(left.pop(shard, {}))
+                yield shard, _in_order(members)
+        for shard, members in left.items():
+            yield shard, _in_order(members)
+
+    def row(self, index: int) -> Row:
+        """The sparse row at a place in key order."""
+        part, within = self._physical(index)
+        file = self._files[part]
+        group = bisect.bisect_right(file.group_starts, within) - 1
+        start, table = self._groups.get((part, group), lambda: file.read_group_of(within))
+        try:
+            return rows_from_table(table.slice(within - start, 1), Sample)[0]
+        except ValueError as error:
+            raise self.damaged(f"a row of {self.info.parts[part].name} cannot be read ({error})") from error
+
+    def place(self, index: int) -> Row:
+        """``PLACE`` of the row at a place in key order."""
+        part, within = self._physical(index)
+        table = self._places.get(part, lambda: self.read_part(part, PLACE))
+        place: Row = table.slice(within, 1).to_pylist()[0]
+        return place
+
+    def find(self, key: str) -> int | None:
+        """The place in key order of the row with just this key."""
+        place = sort_key(key)
+        for run in self._runs:
+            number = bisect.bisect_right(run, place, key=lambda part: sort_key(self.info.parts[part].first_key)) - 1
+            if number < 0 or place > sort_key(self.info.parts[run[number]].last_key):
+                continue
+            part = run[number]
+            keys = self.keys(part)
+            within = bisect.bisect_left(keys, key)  # texts sort by code point, which is the order of their UTF-8
+            if within < len(keys) and keys[within] == key:
+                at = self._starts[part] + within
+                return at if len(self._runs) <= 1 else int(self._ranks[at])
+        return None
+
+    def keys(self, part: int) -> list[str]:
+        """The keys of one part."""
+
+        def read() -> list[str]:
+            keys: list[str] = self.read_part(part, ("key",))["key"].to_pylist()
+            return keys
+
+        return self._keys.get(part, read)
+
+    def keys_near(self, key: str) -> list[str]:
+        """Keys that stand near where this one would."""
+        near: list[str] = []
+        for run in self._runs:
+            firsts = [self.info.parts[part].first_key for part in run]
+            keys = self.keys(run[max(0, bisect.bisect_right(firsts, key) - 1)])
+            at = bisect.bisect_left(keys, key)
+            near += keys[max(0, at - 500) : at + 500]
+        return near
+
+    def read_bytes(self, place: Row) -> bytes:
+        """A picture's bytes by its ``PLACE``: one ranged read, checked against the digest.
+
+        Raises ``SnapshotError`` where the snapshot has no bytes for it, or damaged ones.
+        """
+        key = place["key"]
+        digest, shard, start, size = (place.get(name) for name in ("digest", "shard", "offset_bytes", "size_bytes"))
+        if digest is None or shard is None or start is None or size is None:
+            raise SnapshotError(
+                f"{self.folder.url} has no picture bytes for {key!r}",
+                path=self.folder.url,
+                hint="Only its labels were taken in; see its row.",
+            )
+        name = f"shards/{shard}"
+        whole = self._sizes.get(name)
+        if whole is None or not 0 <= start <= start + size <= whole:
+            raise self.damaged(f"{key!r} points at bytes {start} to {start + size} of {name}, which are not there")
+        data = self.folder.read_range(name, start, size)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise self.damaged(f"the picture of {key!r} in {name} is not the one that was packed")
+        return data
+
+    def damaged(self, what: str) -> SnapshotError:
+        """The error for content that is not what it must be."""
+        return SnapshotError(
+            f"{self.folder.url}: {what}",
+            path=self.folder.url,
+            hint="See what else is damaged: dsetkit verify; then fetch it again (under DVC: dvc checkout).",
+        )
+
+    def _physical(self, index: int) -> tuple[int, int]:
+        """Part, and row in it, of a place in key order."""
+        at = index if len(self._runs) <= 1 else int(self._order[index])
+        part = bisect.bisect_right(self._starts, at) - 1
+        return part, at - self._starts[part]
+
+    @cached_property
+    def _order(self) -> Rows:
+        """Int64 [rows]: for each place in key order the row's place in the parts as they are listed."""
+
+        def read(number: int) -> pa.Table:
+            table = self.read_part(number, ("key",))
+            return table.append_column("at", pa.array(np.arange(table.num_rows) + self._starts[number]))
+
+        tables = in_key_order(self.info.parts, read)
+        return np.concatenate([table["at"].to_numpy() for table in tables] or [np.zeros(0, np.int64)])
+
+    @cached_property
+    def _ranks(self) -> Rows:
+        """Int64 [rows]: the inverse of ``_order``."""
+        ranks = np.empty(len(self._order), np.int64)
+        ranks[self._order] = np.arange(len(ranks))
+        return ranks
+
+
+def _members(table: pa.Table) -> dict[str, dict[int, str]]:
+    """Shard → offset → name of the member, for rows that have bytes."""
+    found: dict[str, dict[int, str]] = {}
+    for row in table.filter(pc.is_valid(table["shard"])).to_pylist():
+        extension = extension_of(row["media_type"]) if row["media_type"] else ".bin"
+        found.setdefault(row["shard"], {})[row["offset_bytes"]] = f"{row['digest']}{extension}"
+    return found
+
+
+def _in_order(members: dict[int, str]) -> tuple[str, ...]:
+    return tuple(members[offset] for offset in sorted(members))

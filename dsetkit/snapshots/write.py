@@ -1,0 +1,283 @@
+"""Write a snapshot: rows and pictures in key order go in, shards and manifest parts come out, ``snapshot.json`` last.
+
+In memory are the open shard, the open part (fewer than 65,536 rows and those of one shard) and at most 16,384 rejected
+rows; for each shard that is known from before, 32 bytes and its name.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from dsetkit.errors import CheckError, UsageError
+from dsetkit.snapshots.columns import UNFIT, checked_table, unfit
+from dsetkit.snapshots.cut import PartCutter, ShardCutter
+from dsetkit.snapshots.fingerprint import fingerprint, row_digest
+from dsetkit.snapshots.leftovers import SHARDS, WORK, keep_rows, leftovers
+from dsetkit.snapshots.opening import to_json
+from dsetkit.snapshots.order import in_key_order
+from dsetkit.snapshots.packing import Packer, PictureBytes, ShardSource
+from dsetkit.snapshots.parquet import TableFile, hash_file, write_table
+from dsetkit.snapshots.rejects import RejectedRows
+from dsetkit.snapshots.tally import Tally
+from dsetkit.spec.arrow import Row
+from dsetkit.spec.category import Category
+from dsetkit.spec.issue import Issue
+from dsetkit.spec.key import check_key, sort_key
+from dsetkit.spec.sample import Sample
+from dsetkit.spec.snapshot import ManifestPart, Part, SnapshotInfo
+from dsetkit.storage.atomic import link_or_copy, remove_tree, sync_folder, write_atomic, written
+from dsetkit.storage.folder import LocalFolder
+
+__all__ = ["PictureBytes", "ShardSource", "SnapshotWriter", "leftovers"]
+
+SAMPLES = "samples"
+REJECTED = "rejected.parquet"
+SNAPSHOT = "snapshot.json"
+
+
+class _Pending(NamedTuple):
+    """A row of the open shard."""
+
+    row: Row
+    picture: PictureBytes | None
+    is_rejected: bool
+    number: int
+
+
+class SnapshotWriter:
+    """Builds one snapshot in a folder of its own; the caller swaps it into place after ``finish``."""
+
+    def __init__(self, build: Path, *, target_bytes: int, memory: Sequence[ShardSource] = ()) -> None:
+        """Begin in ``build``, which is made if it is not there.
+
+        Finished shards that a killed run left in it are kept for reuse until ``finish``; its other files are deleted.
+        Shards are cut at ``target_bytes``; those that ``memory`` has already are linked. Raises ``StorageError``.
+        """
+        self.build = build
+        self.target_bytes = target_bytes
+        self._tally = Tally()
+        self._parts: list[ManifestPart] = []
+        self._memory = tuple(source.folder for source in memory)
+        with written(build):
+            for name in (SNAPSHOT, REJECTED, SAMPLES):
+                remove_tree(build / name)
+            self._packer = Packer(build, memory)
+            for path in (build / WORK).glob("rejected-*"):
+                path.unlink()
+            for name in (SAMPLES, WORK):
+                (build / name).mkdir(parents=True, exist_ok=True)
+        self._rejected = RejectedRows(build / WORK)
+        self._added = 0
+        self._group = 0
+        self._start_group()
+
+    def _start_group(self) -> None:
+        self._shard_cutter = ShardCutter(self.target_bytes)
+        self._part_cutter = PartCutter()
+        self._last_kept = self._last_packed = b""
+        self._pending: list[_Pending] = []
+        self._tables: list[pa.Table] = []
+        self._part_shards: dict[str, None] = {}
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """``shards_total``; of them ``shards_linked`` as they were and ``shards_packed``, these ``bytes_packed``."""
+        return dict(self._packer.statistics)
+
+    def add(self, row: Row, picture: PictureBytes | None, *, rejected: bool = False, group: int = 0) -> None:
+        """Take the next row, sparse, and its picture's bytes.
+
+        Rows of one group come in key order, each key once; only rejected rows without bytes may come at any time.
+        Group 0 (originals) comes before group 1 (variants). The fields ``shard``, ``offset_bytes``, ``size_bytes``,
+        ``digest`` and ``row_digest`` are set here; the row itself is left as it is. ``picture`` None: the snapshot
+        has no bytes for this row. Raises ``UsageError`` for rows out of order, ``CheckError`` naming the key for a
+        row that does not fit or bytes that are not those of ``picture.digest``, ``StorageError``.
+        """
+        if group != self._group:
+            self._change_group(group)
+        key = row["key"]
+        place = self._check_order(key, picture is not None, rejected)
+        row = {name: value for name, value in row.items() if name not in ("shard", "offset_bytes", "row_digest")}
+        if picture is not None:
+            if row.get("digest") not in (None, picture.digest):
+                raise UsageError(
+                    f"{key} has the digest {row['digest']}, the bytes given with it have {picture.digest}",
+                    hint="This is a mistake in the stage; report it.",
+                )
+            row["digest"] = picture.digest
+            row["size_bytes"] = picture.size_bytes
+        try:
+            row["row_digest"] = row_digest(row)
+        except UNFIT as error:
+            raise unfit(key, error) from error
+        if rejected:
+            self._tally.add_rejected(row)
+        else:
+            self._tally.add_kept(row, is_variant=group == 1)
+        number = self._added
+        self._added += 1
+        if rejected and picture is None:
+            self._rejected.add(row, number)
+            return
+        self._last_packed = place
+        self._pending.append(_Pending(row, picture, rejected, number))
+        digest = picture.digest if picture else hashlib.sha256(place).hexdigest()
+        if self._shard_cutter.add(digest, picture.size_bytes if picture else 0):
+            self._close_shard(digest)
+
+    def finish(self, info_fields: Mapping[str, Any]) -> SnapshotInfo:
+        """Write the last parts, ``rejected.parquet`` and ``snapshot.json``; the folder is then a whole snapshot.
+
+        ``info_fields`` are those of ``SnapshotInfo`` the writer cannot know: stage, name, categories, ...; its
+        ``counts`` those it cannot count. Raises ``CheckError`` where two groups have a key in common, ``StorageError``,
+        ``pydantic.ValidationError`` for fields that are not ``SnapshotInfo``'s.
+        """
+        self._close_group()
+        with written(self.build):
+            rejected = self._write_rejected()
+            parts = tuple(self._parts)
+            categories = tuple(
+                item if isinstance(item, Category) else Category(**item) for item in info_fields.get("categories", ())
+            )
+            info = SnapshotInfo(
+                **{
+                    **info_fields,
+                    "categories": categories,
+                    "fingerprint": fingerprint(self._row_digests(parts), categories),
+                    "shard_target_bytes": self.target_bytes,
+                    "counts": self._tally.counts(info_fields.get("counts")),
+                    "parts": parts,
+                    "shards": tuple(self._packer.shards.values()),
+                    "rejected": rejected,
+                }
+            )
+            remove_tree(self.build / WORK)
+            for path in (self.build / SHARDS).iterdir():
+                if f"{SHARDS}/{path.name}" not in self._packer.shards:
+                    remove_tree(path)
+            for name in (SHARDS, SAMPLES):
+                sync_folder(self.build / name)
+        write_atomic(self.build / SNAPSHOT, to_json(info))
+        return info
+
+    def _check_order(self, key: str, is_packed: bool, rejected: bool) -> bytes:
+        try:
+            if check_key(key) != key:
+                raise ValueError("it is not in Unicode's NFC")
+        except ValueError as error:
+            raise UsageError(f"{key!r} cannot be a key ({error})", hint="Rename the file in its source.") from error
+        place = sort_key(key)
+        if not rejected and self._last_kept and place <= self._last_kept:
+            said = "comes twice" if place == self._last_kept else f"comes after {self._last_kept.decode()!r}"
+            raise UsageError(f"{key!r} {said}", hint="Rows come in key order, each key once; report this.")
+        if (is_packed or not rejected) and place < self._last_packed:
+            raise UsageError(
+                f"{key!r} comes after {self._last_packed.decode()!r}", hint="Rows come in key order; report this."
+            )
+        if not rejected:
+            self._last_kept = place
+        return place
+
+    def _change_group(self, group: int) -> None:
+        if group not in (0, 1) or group < self._group:
+            raise UsageError(
+                f"a row of group {group} comes after group {self._group}", hint="Group 0 comes before group 1."
+            )
+        self._close_group()
+        self._group = group
+        self._start_group()
+
+    def _close_group(self) -> None:
+        if self._pending:
+            last = self._pending[-1]
+            self._close_shard(last.picture.digest if last.picture else hashlib.sha256(self._last_packed).hexdigest())
+        self._close_part()
+
+    def _close_shard(self, last_digest: str) -> None:
+        pending, self._pending = self._pending, []
+        with written(self.build):
+            packed, rows = self._place(pending)
+            kept = [row for row, entry in zip(rows, pending, strict=True) if not entry.is_rejected]
+            table = checked_table(kept, Sample)
+            if packed is not None:
+                keep_rows(self.build, packed, table)
+        for row, entry in zip(rows, pending, strict=True):
+            if entry.is_rejected:
+                self._rejected.add(row, entry.number)
+        self._tables.append(table)
+        self._part_shards.update((row["shard"], None) for row in kept if "shard" in row)
+        if self._part_cutter.add(last_digest, len(kept)):
+            self._close_part()
+
+    def _place(self, pending: Sequence[_Pending]) -> tuple[str | None, list[Row]]:
+        """Bring a shard into the folder: its digest where it was packed, and the rows with their places in it."""
+        pictures: dict[str, tuple[str, PictureBytes]] = {}
+        for entry in pending:
+            if entry.picture is not None:
+                pictures.setdefault(entry.picture.digest, (entry.row["key"], entry.picture))
+        if not pictures:
+            return None, [entry.row for entry in pending]
+        placed = self._packer.place(list(pictures.values()))
+        name = placed.part.name.rpartition("/")[2]
+        rows = [
+            entry.row
+            if entry.picture is None
+            else {**entry.row, "shard": name, "offset_bytes": placed.offsets[entry.picture.digest]}
+            for entry in pending
+        ]
+        return placed.part.digest if placed.is_new else None, rows
+
+    def _close_part(self) -> None:
+        tables, self._tables = self._tables, []
+        shards, self._part_shards = tuple(self._part_shards), {}
+        if not sum(table.num_rows for table in tables):
+            return
+        table = pa.concat_tables(tables).combine_chunks()
+        with written(self.build):
+            path, part = self._write_part(table)
+        keys = table["key"]
+        ends = {"first_key": keys[0].as_py(), "last_key": keys[-1].as_py()}
+        self._parts.append(ManifestPart(**part.model_dump(), **ends, shards=shards))
+        for folder in self._memory:
+            twin = folder.local_path(part.name)
+            if twin is not None and filecmp.cmp(twin, path, shallow=False):
+                link_or_copy(twin, path)
+                break
+
+    def _write_part(self, table: pa.Table) -> tuple[Path, Part]:
+        temporary = self.build / SAMPLES / "open.parquet"
+        temporary.unlink(missing_ok=True)
+        write_table(table, temporary)
+        digest, size = hash_file(temporary)
+        path = self.build / SAMPLES / f"{digest}.parquet"
+        os.replace(temporary, path)
+        return path, Part(name=f"{SAMPLES}/{digest}.parquet", digest=digest, size_bytes=size, rows=table.num_rows)
+
+    def _write_rejected(self) -> Part:
+        path = self.build / REJECTED
+        path.unlink(missing_ok=True)
+        rows = self._rejected.write(path)
+        digest, size = hash_file(path)
+        return Part(name=REJECTED, digest=digest, size_bytes=size, rows=rows)
+
+    def _row_digests(self, parts: Sequence[ManifestPart]) -> Iterator[str]:
+        """In key order, from the parts as written."""
+        here = LocalFolder(self.build)
+        last = None
+        for table in in_key_order(parts, lambda n: TableFile(here, parts[n], Sample).read(("key", "row_digest"))):
+            for key, digest in zip(table["key"].to_pylist(), table["row_digest"].to_pylist(), strict=True):
+                if key == last:
+                    raise CheckError(
+                        f"two samples have the key {key!r}",
+                        hint="Rename one of them, or the recipe that makes it.",
+                        issues=(Issue(code="key-twice", message="two samples have this key", key=key),),
+                    )
+                last = key
+                yield digest

@@ -1,0 +1,131 @@
+"""Small snapshots to read, break and build again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dsetkit.snapshots import write
+from dsetkit.snapshots.cut import PartCutter
+from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
+from dsetkit.spec.arrow import Row
+
+CATEGORIES = [{"name": "RBC", "index": 0}, {"name": "WBC", "index": 1}]
+INFO = {"stage": "cleaned", "name": "cleaned", "categories": CATEGORIES}
+READS: list[str] = []
+
+
+def picture_of(number: int) -> bytes:
+    """Bytes of 100 to 1,123 by their number."""
+    seed = hashlib.sha256(f"picture {number}".encode()).digest()
+    return (seed * 36)[: 100 + int.from_bytes(seed[:2], "big") % 1024]
+
+
+def row_of(number: int, **fields: Any) -> Row:
+    """A row with one or two annotations; the picture is that of its number."""
+    annotations: list[Row] = [
+        {
+            "id": "0",
+            "kind": "box",
+            "category": ("RBC", "WBC")[number % 2],
+            "bbox_xywh_px": [1.0, 2.0, 3.5, float(number)],
+        }
+    ]
+    if number % 3 == 0:
+        annotations.append({"id": "1", "kind": "caption", "text": "Zellen, größer", "attributes": {"sure": number > 5}})
+    data = picture_of(number)
+    return {
+        "key": f"{('blood', 'tissue')[number % 2]}/picture_{number:05}.jpg",
+        "digest": hashlib.sha256(data).hexdigest(),
+        "media_type": "image/jpeg",
+        "width_px": 640,
+        "height_px": 480,
+        "split": ("train", "val")[number % 5 == 0],
+        "labelled": "yes",
+        "subsets": ["fold1"] if number % 4 == 0 else [],
+        "annotations": annotations,
+        **fields,
+    }
+
+
+def picture_bytes(data: bytes, name: str = "") -> PictureBytes:
+    """The picture to be packed; reading it is noted in ``READS``."""
+
+    def read() -> bytes:
+        READS.append(name)
+        return data
+
+    return PictureBytes(hashlib.sha256(data).hexdigest(), len(data), ".jpg", read)
+
+
+def write_snapshot(
+    build: Path,
+    originals: Iterable[tuple[Row, bytes | None]],
+    variants: Iterable[tuple[Row, bytes | None]] = (),
+    *,
+    memory: Sequence[Snapshot] = (),
+    target_bytes: int = 4096,
+    info: Row | None = None,
+) -> SnapshotWriter:
+    """Write rows (those with a ``reason`` are rejected) and finish."""
+    writer = SnapshotWriter(build, target_bytes=target_bytes, memory=memory)
+    for group, rows in enumerate((originals, variants)):
+        for row, data in sorted(rows, key=lambda item: item[0]["key"].encode()):
+            picture = None if data is None else picture_bytes(data, row["key"])
+            writer.add(row, picture, rejected="reason" in row, group=group)
+    writer.finish(INFO if info is None else info)
+    return writer
+
+
+def numbered(numbers: Iterable[int], **fields: Any) -> list[tuple[Row, bytes | None]]:
+    """Rows with their pictures."""
+    return [(row_of(number, **fields), picture_of(number)) for number in numbers]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Manifest parts that aim at 12 rows."""
+    monkeypatch.setattr(write, "PartCutter", lambda: PartCutter(12))
+
+
+@pytest.fixture(scope="session")
+def kit() -> SimpleNamespace:
+    """The functions above, which tests cannot import by name."""
+    names = (picture_of, row_of, picture_bytes, write_snapshot, numbered, files_of)
+    return SimpleNamespace(INFO=INFO, READS=READS, **{function.__name__: function for function in names})
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 samples in many shards and parts, three of them rejected. Only to be read."""
+    rows = numbered(range(60))
+    for number in (7, 20):
+        row, data = rows[number]
+        rows[number] = ({**row, "reason": "picture-corrupt", "message": "cut off", "what": "sample"}, data)
+    row, _ = rows[33]
+    rows[33] = ({**row, "reason": "picture-missing"}, None)
+    del rows[33][0]["digest"]
+    place = tmp_path_factory.mktemp("built") / "snapshot"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "PartCutter", lambda: PartCutter(12))
+        write_snapshot(place, rows)
+    return place
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, built: Path) -> Snapshot:
+    """A copy of ``built`` that a test may break, at ``tmp_path / "snapshot"``."""
+    shutil.copytree(built, tmp_path / "snapshot")
+    return open_snapshot(tmp_path / "snapshot")
