@@ -7,10 +7,7 @@ to do. ``DsetkitError`` is not a ``ValueError``: a careless ``except ValueError`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dsetkit.spec.issue import Issue
+from typing import Any
 
 
 class DsetkitError(Exception):
@@ -99,17 +96,23 @@ class SchemaError(DsetkitError):
 
 
 class CheckError(DsetkitError):
-    """A check failed: labels break the contract, the budget is spent, a snapshot is damaged. ``issues`` says which."""
+    """A check failed: labels break the contract, the budget is spent, a snapshot is damaged.
+
+    ``issues`` (``dsetkit.Issue``) says which.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str, issues: Sequence[Issue] = ()) -> None:
+    def __init__(self, message: str, *, hint: str, issues: Sequence[Any] = ()) -> None:
         self.issues = tuple(issues)
         super().__init__(message, hint=hint)
 
 
 class LockError(CheckError):
-    """A source, or the tools, are no longer what was locked. ``name`` is the source's; ``changes`` says what differs."""
+    """A source, or the tools, are no longer what was locked.
+
+    ``name`` is the source's; ``changes`` says what differs.
+    """
 
     def __init__(self, message: str, *, name: str, changes: Sequence[str], hint: str) -> None:
         self.name = name

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dsetkit.curation.nearest import list_names, short, suggest
 from dsetkit.errors import ParamsError
 from dsetkit.spec.arrow import Row
-from dsetkit.spec.category import Category, merge_categories
+from dsetkit.spec.category import Category, merge_categories, mirrored_pairs
 from dsetkit.spec.issue import Finding, Issue
 from dsetkit.spec.params import CategoriesParams
 
@@ -209,7 +209,7 @@ class CategoryMapper:
     def _dataset_categories(self) -> tuple[Category, ...]:
         fixed = [Category(name=name, index=index) for index, name in enumerate(self.params.names)]
         merged = merge_categories(fixed, self._renamed(), self._mapped_by_hand())
-        return merged[: len(fixed)] if fixed else merged
+        return tuple(_with_flip_pairs(item) for item in (merged[: len(fixed)] if fixed else merged))
 
     def _mapped_by_hand(self) -> list[Category]:
         """Targets of nameless classes (``map: {"7": WBC}``), which no source lists."""
@@ -248,6 +248,13 @@ class CategoryMapper:
                         )
                     )
         return issues
+
+
+def _with_flip_pairs(category: Category) -> Category:
+    """Few formats say which keypoints change places in a mirror; names mostly do."""
+    if category.flip_pairs or not category.keypoint_names:
+        return category
+    return category.model_copy(update={"flip_pairs": mirrored_pairs(category.keypoint_names)})
 
 
 _UNKNOWN_HINT = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from json.encoder import encode_basestring
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -41,20 +41,34 @@ class ArrowJson:
 def canonical_json(value: Any) -> str:
     """One text for one JSON value: sorted keys, no spaces, shortest round-trip floats, −0.0 as 0.0, no NaN.
 
-    Follows RFC 8785 (JCS) but for two points: integers and floats stay apart (``1`` and ``1.0``), and keys are
-    sorted by code point. Raises ``ValueError`` for NaN and infinities.
+    Follows RFC 8785 (JCS) but for three points: integers and floats stay apart (``1`` and ``1.0``), keys are sorted by
+    code point, and floats are written as Python writes them. Written out by hand, as ``json.dumps`` makes an encoder
+    for each value it is called with. Raises ``ValueError`` for NaN and infinities, ``TypeError`` for what is not JSON.
     """
-    return json.dumps(_plain_zero(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _plain_zero(value: Any) -> Any:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is dict:
+        parts = [f"{encode_basestring(key)}:{canonical_json(value[key])}" for key in sorted(value)]
+        return "{" + ",".join(parts) + "}"
+    if kind is list or kind is tuple:
+        return "[" + ",".join([canonical_json(item) for item in value]) + "]"
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int:
+        return int.__repr__(value)
     if isinstance(value, float):
-        return value + 0.0  # −0.0 + 0.0 is 0.0
-    if isinstance(value, dict):
-        return {key: _plain_zero(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_zero(item) for item in value]
-    return value
+        text = repr(float(value) + 0.0)  # −0.0 + 0.0 is 0.0
+        if "n" in text:  # nan, inf
+            raise ValueError(f"a number is finite, not {text}")
+        return text
+    plain: type[Any]
+    for plain in (str, dict, list, tuple, int):  # a subclass is written as what it is one of
+        if isinstance(value, plain):
+            return canonical_json(plain(value))
+    raise TypeError(f"{kind.__name__} is no JSON value")
 
 
 def digest_of(value: Any) -> str:

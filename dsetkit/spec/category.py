@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, JsonValue
 
 from dsetkit.spec.annotation import Int32
@@ -39,6 +41,22 @@ class Category(Document):
     flip_pairs: tuple[tuple[Int32, Int32], ...] = ()
     """Pairs of 0-based indices into ``keypoint_names`` that change places in a mirror."""
     attributes: tuple[AttributeDefinition, ...] = ()
+
+
+def mirrored_pairs(keypoint_names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Pairs of indices of keypoints that change places in a mirror, told from ``left`` and ``right`` in their names."""
+    places = {name: place for place, name in enumerate(keypoint_names)}
+    pairs = []
+    for name, place in places.items():
+        twin = _SIDES.sub(lambda side: _OTHER_SIDE[side.group().lower()], name.lower())
+        other = next((where for known, where in places.items() if known.lower() == twin), None)
+        if other is not None and place < other:
+            pairs.append((place, other))
+    return tuple(pairs)
+
+
+_SIDES = re.compile(r"(?<![a-z])(?:left|right|l|r)(?![a-z])|^(?:left|right)|(?:left|right)$", re.IGNORECASE)
+_OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 def merge_categories(*lists: tuple[Category, ...] | list[Category]) -> tuple[Category, ...]:

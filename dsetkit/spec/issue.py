@@ -41,9 +41,10 @@ class Issue(Document):
 
     def describe(self) -> str:
         """One line for a person: place, message, hint, code."""
-        where = ": ".join(part for part in (self.file, self.place) if part) or self.key or ""
+        what = self.key if self.key and not (self.file and self.key.endswith(self.file)) else None
+        where = ": ".join(part for part in (self.file, self.place, what) if part)
         subject = f"{where}: " if where else ""
-        times = f" ({self.count} times)" if self.count > 1 else ""
+        times = f" (and {self.count - 1} more like it)" if self.count > 1 else ""
         hint = f" {self.hint}" if self.hint else ""
         return f"{subject}{self.message}{times}.{hint} [{self.code}]"
 

@@ -106,7 +106,8 @@ class DuplicatesParams(Document):
     near_distance: int = Field(default=4, ge=0, le=16)
     """Near means at most this many of the 64 bits of ``phash`` differ."""
     on_label_conflict: Literal["refuse", "keep", "merge"] = "refuse"
-    """Duplicates whose labels differ: turn all of them away until somebody decides, keep all, or keep one with the labels of all."""
+    """Equal pictures whose labels differ: turn all of them away until somebody decides, keep all, or keep one with the
+    labels of all."""
 
 
 class SplitParams(Document):

@@ -1,0 +1,56 @@
+"""The application: commands from their rooms, errors to exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+import dsetkit
+from dsetkit.cli import labels, look, sources, stages
+from dsetkit.cli.output import Output
+from dsetkit.errors import DsetkitError
+
+app = typer.Typer(
+    name="dsetkit",
+    help="Versioned image datasets: gather, clean, augment, and know later which data it was.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        typer.echo(dsetkit.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+sources.register(app)
+stages.register(app)
+look.register(app)
+labels.register(app)
+
+
+def main() -> None:
+    """Run a command. Exit code 0: fine; 1: findings or a failed check; 2: wrong usage or bad input."""
+    try:
+        app()
+    except DsetkitError as error:
+        Output(as_json="--json" in sys.argv).error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,231 @@
+"""``validate``, ``schema``, ``convert``, ``export``: labels in and out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import dsetkit
+from dsetkit.cli.output import Output, plural
+from dsetkit.cli.sources import JSON, parse_options
+from dsetkit.curation.contract import Contract
+from dsetkit.curation.infer import infer_schema
+from dsetkit.errors import NotFoundError, UsageError
+from dsetkit.formats.loss import LossReport
+from dsetkit.spec.arrow import iter_rows
+from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
+from dsetkit.spec.sample import Sample
+from dsetkit.stages.project import Project, load_contract
+from dsetkit.stages.sources import read_source
+from dsetkit.storage.atomic import write_atomic
+
+OPTION = typer.Option([], "--option", "-o", help="An option of the format, NAME=VALUE.")
+STRICT = typer.Option(False, "--strict", help="Refuse, before anything is written, where something would be lost.")
+
+schema_app = typer.Typer(help="Write a first contract, or JSON Schemas.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def validate(
+    labels: str = typer.Argument(help="A label file, a folder of them, or a snapshot."),
+    format: str | None = typer.Option(
+        None, "--format", "-f", help="The label format; found from the files if left out."
+    ),
+    schema: str | None = typer.Option(
+        None, "--schema", help="The contract, module:Name in this project; params.yaml names the default."
+    ),
+    option: list[str] = OPTION,
+    as_json: bool = JSON,
+) -> None:
+    """Check labels against a contract. Exit code 1 where there are findings."""
+    output = Output(as_json=as_json)
+    contract = _contract(schema)
+    with output.progress() as progress:
+        progress.start(f"reading {labels}", None)
+        if format is None and (Path(labels) / "snapshot.json").is_file():
+            found: Any = dsetkit.open(labels)
+            issues = []
+        else:
+            found = dsetkit.read_labels(labels, format, options=parse_options(option))
+            issues = list(found.issues)
+        if contract is not None:
+            progress.start("checking", None)
+            issues.extend(dsetkit.validate(found, contract))
+    errors = sum(issue.count for issue in issues if issue.severity == "error")
+    if as_json:
+        output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in issues])
+        raise typer.Exit(1 if errors else 0)
+    against = f" against {contract.reference}" if contract is not None else " (no contract: name one with --schema)"
+    output.heading(f"{plural(len(found), 'sample')} checked{against}: {plural(errors, 'error')}")
+    output.issues(issues)
+    raise typer.Exit(1 if errors else 0)
+
+
+def convert(
+    src: str = typer.Argument(help="Labels: a file or a folder."),
+    dst: str = typer.Argument(help="A folder that is absent or empty."),
+    to: str = typer.Option(..., "--to", help="The format to write."),
+    source: str | None = typer.Option(None, "--from", help="The format of SRC; found from the files if left out."),
+    strict: bool = STRICT,
+    option: list[str] = OPTION,
+    source_option: list[str] = typer.Option([], "--from-option", help="An option of the format of SRC, NAME=VALUE."),
+    as_json: bool = JSON,
+) -> None:
+    """Read labels in one format and write them in another, with a report of what was lost."""
+    output = Output(as_json=as_json)
+    with output.progress() as progress:
+        progress.start(f"{src} → {dst}", None)
+        labels, report = dsetkit.convert(
+            src,
+            dst,
+            to=to,
+            source_format=source,
+            strict=strict,
+            options=parse_options(option),
+            source_options=parse_options(source_option),
+        )
+    issues = labels.issues
+    if as_json:
+        document = _report(report)
+        document["issues"] = [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues]
+        output.json(document)
+        return
+    _show_report(output, report, dst)
+    output.issues(issues)
+
+
+def export(
+    snapshot: str = typer.Argument(help="A snapshot: a folder or any fsspec URL."),
+    dst: str = typer.Argument(help="A folder that is absent or empty."),
+    format: str = typer.Option(..., "--format", "-f", help="The format to write."),
+    split: str | None = typer.Option(None, "--split", help="Only this split."),
+    strict: bool = STRICT,
+    all_statuses: bool = typer.Option(False, "--all", help="Proposed and declined annotations too."),
+    option: list[str] = OPTION,
+    as_json: bool = JSON,
+) -> None:
+    """Write a snapshot in a format that training and label tools read, with a report of what was lost."""
+    output = Output(as_json=as_json)
+    chosen = dsetkit.open(snapshot)
+    if split is not None:
+        known = sorted(chosen.info.counts.per_split)
+        chosen = chosen.where(split=split)
+        if not len(chosen):
+            raise NotFoundError(
+                f"{snapshot} has no sample in the split {split!r}", name=split, hint=f"There are: {', '.join(known)}."
+            )
+    with output.progress() as progress:
+        progress.start(f"{snapshot} → {dst}", None)
+        report = chosen.export(
+            dst, format=format, strict=strict, all_statuses=all_statuses, options=parse_options(option)
+        )
+    if as_json:
+        output.json(_report(report))
+        return
+    _show_report(output, report, dst)
+
+
+@schema_app.command("infer")
+def schema_infer(
+    source: str = typer.Argument(help="A source of this project, or a path to labels."),
+    out: Path | None = typer.Option(None, "--out", help="Where to write it; schemas/SOURCE.py for a source."),
+    format: str | None = typer.Option(
+        None, "--format", "-f", help="The label format; found from the files if left out."
+    ),
+) -> None:
+    """Write a first contract from the labels that are there."""
+    output = Output()
+    try:
+        project: Project | None = Project.find()
+    except NotFoundError:
+        project = None
+    if project is not None and source in project.params.sources:
+        labels = read_source(project.source(source), project.source_url(source), project.stat_cache).read_labels()
+        module = source.replace("-", "_")
+        module = module if module.isidentifier() else f"source_{module}"
+        out = out or project.root / "schemas" / f"{module}.py"
+    else:
+        labels = dsetkit.read_labels(source, format)
+        module = "labels"
+    text = infer_schema(iter_rows([labels.table], Sample), "Label")
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise UsageError(f"{out} is there already", hint="Name another file with --out, or remove it first.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, text.encode())
+    output.heading(f"Wrote {out}")
+    if project is not None and out.parent == project.root / "schemas":
+        output.line(f"Next: read it, mend it, and name it in params.yaml: schema: schemas.{out.stem}:Label")
+
+
+@schema_app.command("export")
+def schema_export(
+    name: str | None = typer.Argument(
+        None, help="A document (labels, params, lock, snapshot) or module:Name; all if left out."
+    ),
+    out: Path | None = typer.Option(None, "--out", help="A folder to write <name>/v1.json into, instead of printing."),
+) -> None:
+    """Write JSON Schemas, for editors and other languages."""
+    names = [name] if name is not None else list(DOCUMENTS)
+    schemas: dict[str, dict[str, Any]] = {}
+    for item in names:
+        if item in DOCUMENTS:
+            schemas[item] = json_schema(item)
+        elif ":" in item:
+            schemas[item.rpartition(":")[2].lower()] = load_contract(item, Project.find().root).json_schema()
+        else:
+            raise NotFoundError(
+                f"there is no document {item!r}",
+                name=item,
+                hint=f"There are: {', '.join(DOCUMENTS)}; or name module:Name.",
+            )
+    if out is None:
+        document = next(iter(schemas.values())) if name is not None else schemas
+        sys.stdout.write(schema_text(document))
+        return
+    for item, schema in schemas.items():
+        path = out / item / "v1.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, schema_text(schema).encode())
+        Output().line(f"Wrote {path}")
+
+
+def _contract(reference: str | None) -> Contract | None:
+    if reference is not None:
+        try:
+            root = Project.find().root
+        except NotFoundError:
+            root = Path.cwd()
+        return load_contract(reference, root)
+    try:
+        project = Project.find()
+    except NotFoundError:
+        return None
+    return project.contract(project.params.schema_)
+
+
+def _report(report: LossReport) -> dict[str, Any]:
+    return report.model_dump(mode="json")
+
+
+def _show_report(output: Output, report: LossReport, dst: str) -> None:
+    output.heading(
+        f"Wrote {plural(report.samples, 'sample')}, {plural(report.annotations, 'annotation')} "
+        f"as {report.format} to {dst}"
+    )
+    if not report.losses:
+        output.line("  nothing was lost")
+    for loss in report.losses:
+        examples = f" (for example {', '.join(loss.examples[:2])})" if loss.examples else ""
+        output.line(f"  {loss.count:,} × {loss.message}{examples} [{loss.code}]", "yellow")
+
+
+def register(app: typer.Typer) -> None:
+    """Put this room's commands on the application."""
+    for command in (validate, convert, export):
+        app.command()(command)
+    app.add_typer(schema_app, name="schema")

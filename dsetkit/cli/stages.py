@@ -1,0 +1,86 @@
+"""``ingest``, ``clean``, ``augment``: what ``dvc.yaml`` runs."""
+
+from __future__ import annotations
+
+import typer
+
+from dsetkit.cli.output import Output, plural, size_text
+from dsetkit.cli.sources import JSON
+from dsetkit.history.memory import last_output
+from dsetkit.stages.augment import augment as run_augment
+from dsetkit.stages.build import StageResult
+from dsetkit.stages.clean import clean as run_clean
+from dsetkit.stages.executor import open_pool
+from dsetkit.stages.ingest import ingest as run_ingest
+from dsetkit.stages.project import Project
+
+WORKERS = typer.Option(None, "--workers", "-j", min=1, help="Pictures worked on at once; one a core by default.")
+
+
+def ingest(
+    source: str = typer.Argument(help="The source to take in."),
+    workers: int | None = WORKERS,
+    as_json: bool = JSON,
+) -> None:
+    """Take a locked source in: data/raw/SOURCE."""
+    project = Project.find()
+    project.source(source)
+    output = Output(as_json=as_json)
+    memory = last_output(project.root, project.raw(source))
+    with open_pool(workers) as pool, output.progress() as progress:
+        result = run_ingest(project, source, pool=pool, memory=memory, progress=progress)
+    show_result(output, result)
+
+
+def clean(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
+    """Make the cleaned snapshot of all sources: data/cleaned."""
+    project = Project.find()
+    output = Output(as_json=as_json)
+    memory = last_output(project.root, project.cleaned)
+    with open_pool(workers) as pool, output.progress() as progress:
+        result = run_clean(project, pool=pool, memory=memory, progress=progress)
+    show_result(output, result)
+
+
+def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
+    """Make the augmented snapshot: data/augmented."""
+    project = Project.find()
+    output = Output(as_json=as_json)
+    memory = last_output(project.root, project.augmented)
+    with open_pool(workers) as pool, output.progress() as progress:
+        result = run_augment(project, pool=pool, memory=memory, progress=progress)
+    show_result(output, result)
+
+
+def show_result(output: Output, result: StageResult) -> None:
+    """What a stage made and what it cost."""
+    if output.as_json:
+        output.json(result.to_json())
+        return
+    counts = result.info.counts
+    output.heading(
+        f"{result.info.name}: {plural(counts.samples, 'sample')}, {plural(counts.annotations, 'annotation')}"
+        f"  [{result.info.fingerprint[:12]}]"
+    )
+    turned = counts.rejected_samples, counts.rejected_annotations
+    if any(turned):
+        output.line(f"  turned away {plural(turned[0], 'sample')}, {plural(turned[1], 'annotation')}:")
+        for reason, number in sorted(counts.per_reason.items()):
+            output.line(f"    {number:>6,}  {reason}")
+    if counts.per_change:
+        output.line("  " + ", ".join(f"{number:,} {name}" for name, number in sorted(counts.per_change.items())))
+    if counts.per_split:
+        output.line("  " + ", ".join(f"{name} {number:,}" for name, number in counts.per_split.items()))
+    output.line(
+        f"  decoded {plural(result.decoded, 'picture')}, took {result.reused:,} from memory; "
+        f"{result.shards_linked} of {plural(result.shards_total, 'shard')} kept, "
+        f"{size_text(result.bytes_packed)} written",
+        "dim",
+    )
+    output.issues(result.info.issues, limit=10)
+
+
+def register(app: typer.Typer) -> None:
+    """Put this room's commands on the application."""
+    for command in (ingest, clean, augment):
+        app.command()(command)

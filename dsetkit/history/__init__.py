@@ -1,0 +1,1 @@
+"""Versions: what DVC and git remember. The only room that touches either."""

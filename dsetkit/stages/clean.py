@@ -1,0 +1,110 @@
+"""``clean``: one cleaned snapshot of all sources."""
+
+from __future__ import annotations
+
+from dsetkit.curation.mapping import CategoryMapper
+from dsetkit.errors import UsageError
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.write import SnapshotWriter
+from dsetkit.spec.issue import group_issues
+from dsetkit.spec.sample import Rejected, Sample
+from dsetkit.spec.snapshot import License
+from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input, snapshot_state
+from dsetkit.stages.clean_labels import LabelCleaner
+from dsetkit.stages.clean_pictures import PictureCleaner
+from dsetkit.stages.clean_plan import make_plan
+from dsetkit.stages.executor import Pool
+from dsetkit.stages.lineage import clean_digest
+from dsetkit.stages.memory import Memory
+from dsetkit.stages.project import Project
+from dsetkit.stages.sources import sorted_sources
+from dsetkit.stages.spool import Spool
+
+SECTIONS = ("sources", "schema", "shards", "clean")
+
+
+def clean(
+    project: Project, *, pool: Pool, memory: Snapshot | None = None, progress: Progress | None = None
+) -> StageResult:
+    """Build ``data/cleaned`` from the raw snapshots of exactly the sources that params name.
+
+    Raises ``UsageError`` where there is no source, ``SnapshotError`` where a raw snapshot is absent, ``CheckError``
+    for unknown categories and for more invalid labels than the budget allows, ``ChangedError`` where params or
+    inputs changed meanwhile.
+    """
+    shown = progress or NoProgress()
+    params = project.params
+    if not params.sources:
+        raise UsageError("the project has no source yet", hint="Add one: dsetkit add NAME PATH, then dvc repro.")
+    tools = project.check_tools()
+    names = sorted_sources(list(params.sources))
+    places = [project.raw(name) for name in names]
+    build = Build(project, project.cleaned, lambda: {**project.state(sections=SECTIONS), **snapshot_state(places)})
+    inputs = {
+        name: open_input(place, project.root, f"ingest@{name}") for name, place in zip(names, places, strict=True)
+    }
+    contract = project.contract(params.schema_)
+    mapper = CategoryMapper(params.clean.categories, {name: inputs[name].categories for name in params.sources})
+    kept = Spool(project.work / "build" / "data-cleaned.kept.arrow", Sample)
+    rejected = Spool(project.work / "build" / "data-cleaned.rejected.arrow", Rejected)
+    labels = LabelCleaner(params.clean, mapper, contract, kept, rejected)
+    try:
+        shown.start("clean: labels", sum(len(snapshot) for snapshot in inputs.values()))
+        for name, snapshot in inputs.items():
+            labels.take(name, snapshot, shown)
+        kept.close()
+        labels.check()
+        shown.start("clean: duplicates, splits", None)
+        plan = make_plan(params.clean, labels, kept, contract)
+        rejected.close()
+        known = Memory([memory] if memory is not None else [], build.folder)
+        pictures = PictureCleaner(inputs, params.clean.pixels, params.ingest, known, plan.training_split)
+        with build:
+            writer = SnapshotWriter(
+                build.folder, target_bytes=params.shards.target_bytes, memory=[*known.snapshots, *inputs.values()]
+            )
+            shown.start("clean: pictures", len(kept))
+            for (row, made_from), result in pool.in_order(pictures.items(plan.rows(kept)), pictures.submit):
+                pictures.add(writer, row, made_from, result)
+                shown.advance()
+            for row in rejected:
+                writer.add(row, None, rejected=True)
+            info = writer.finish(
+                {
+                    "stage": "cleaned",
+                    "name": "cleaned",
+                    "parents": tuple(
+                        {"name": f"raw/{name}", "fingerprint": snapshot.info.fingerprint}
+                        for name, snapshot in inputs.items()
+                    ),
+                    "categories": mapper.categories,
+                    "info": {name: snapshot.info.info for name, snapshot in inputs.items() if snapshot.info.info},
+                    "licenses": _licenses(inputs),
+                    "schema": None
+                    if contract is None
+                    else {"reference": contract.reference, "digest": contract.digest},
+                    "params_digest": clean_digest(project),
+                    "versions": tools,
+                    "issues": group_issues([*mapper.issues, *plan.issues]),
+                    "channel_statistics": pictures.statistics.result() if pictures.statistics else None,
+                    "counts": {
+                        "samples_in": labels.samples_in,
+                        "annotations_in": labels.annotations_in,
+                        "added_annotations": plan.added_annotations,
+                        "per_change": {
+                            name: count
+                            for name, count in sorted((labels.per_change + pictures.per_change).items())
+                            if count
+                        },
+                    },
+                }
+            )
+            build.swap()
+    finally:
+        kept.remove()
+        rejected.remove()
+    return StageResult(info, project.cleaned, pictures.decoded, pictures.reused, **writer.statistics)
+
+
+def _licenses(inputs: dict[str, Snapshot]) -> tuple[License, ...]:
+    return tuple(dict.fromkeys(item for snapshot in inputs.values() for item in snapshot.info.licenses))

@@ -1,0 +1,165 @@
+"""What ``clean`` decides on columns: quality, duplicates, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+
+from dsetkit.curation import duplicates, quality
+from dsetkit.curation.comparison import merge_samples
+from dsetkit.curation.contract import Contract
+from dsetkit.curation.splits import assign_splits
+from dsetkit.spec.arrow import Row
+from dsetkit.spec.issue import Finding, Issue
+from dsetkit.spec.params import CleanParams
+from dsetkit.stages.clean_labels import LabelCleaner
+from dsetkit.stages.spool import BATCH_ROWS, Spool
+
+_COLUMNS = tuple(
+    dict.fromkeys((*quality.COLUMNS, *(name for name in duplicates.COLUMNS if name != "annotations"), "split_group"))
+)
+
+
+@dataclass
+class Plan:
+    """What was decided, by the place of a row in the spool."""
+
+    keys: list[str]
+    stays: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    splits: dict[int, str] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+    merged: dict[int, Row] = field(default_factory=dict)
+    """Rows that took in the labels of their duplicates."""
+    issues: list[Issue] = field(default_factory=list)
+    added_annotations: int = 0
+
+    @property
+    def training_split(self) -> str | None:
+        """The split that normalisation is computed over: ``train``, or everything where there are no splits."""
+        names = set(self.splits.values())
+        return "train" if "train" in names else None
+
+    def rows(self, kept: Spool) -> Iterator[Row]:
+        """The rows that stay, in order, as they were decided."""
+        for place, row in enumerate(kept):
+            if self.stays[place]:
+                yield self.settle(place, row)
+
+    def settle(self, place: int, row: Row) -> Row:
+        """One row as it was decided."""
+        row = dict(self.merged.get(place, row))
+        for name, values in (("split", self.splits), ("split_group", self.groups)):
+            if place in values:
+                row[name] = values[place]
+            else:
+                row.pop(name, None)
+        return row
+
+
+def make_plan(params: CleanParams, labels: LabelCleaner, kept: Spool, contract: Contract | None) -> Plan:
+    """Decide on every row of the spool; what is turned away is handed to ``labels`` with its reason.
+
+    In this order: quality; exact and near duplicates among what is left; splits by group; what a contract of samples
+    says of a row that has its split.
+    """
+    table = kept.columns(_COLUMNS)
+    plan = Plan(table["key"].to_pylist(), np.ones(len(kept), dtype=np.bool_))
+    _turn_away_for_quality(params, labels, kept, table, plan)
+    decisions = _decide_duplicates(params, labels, kept, table, plan)
+    _split(params, table, plan, decisions)
+    if contract is not None and contract.samples:
+        _check_samples(params, labels, kept, contract, plan)
+    return plan
+
+
+def _turn_away_for_quality(params: CleanParams, labels: LabelCleaner, kept: Spool, table: pa.Table, plan: Plan) -> None:
+    found = quality.check_quality(table, params.quality)
+    for batch in _batches(list(found)):
+        for place, row in kept.rows_at(batch).items():
+            findings = found[place]
+            labels.reject_sample(row, findings[0].code, findings[0].message, findings)
+            plan.stays[place] = False
+
+
+def _decide_duplicates(
+    params: CleanParams, labels: LabelCleaner, kept: Spool, table: pa.Table, plan: Plan
+) -> duplicates.Decisions:
+    places = np.flatnonzero(plan.stays)
+
+    def fetch(asked: Sequence[int]) -> list[Row]:
+        wanted = [int(places[place]) for place in asked]
+        rows = kept.rows_at(wanted)
+        return [rows[place] for place in wanted]
+
+    decisions = duplicates.decide(table.take(pa.array(places)), params.duplicates, fetch=fetch)
+    place_of = {plan.keys[place]: int(place) for place in places} if decisions.verdicts or decisions.merges else {}
+    for key, others in decisions.merges.items():
+        rows = kept.rows_at([place_of[name] for name in (key, *others)])
+        merged = merge_samples([rows[place_of[name]] for name in (key, *others)])
+        plan.added_annotations += len(merged.get("annotations", ())) - len(rows[place_of[key]].get("annotations", ()))
+        plan.merged[place_of[key]] = merged
+    for batch in _batches([place_of[key] for key in decisions.verdicts]):
+        for place, row in kept.rows_at(batch).items():
+            verdict = decisions.verdicts[plan.keys[place]]
+            labels.reject_sample(row, verdict.reason, verdict.message, duplicate_of=verdict.duplicate_of)
+            plan.stays[place] = False
+    refused = sorted(key for key, verdict in decisions.verdicts.items() if verdict.verdict == "refuse")
+    if refused:
+        plan.issues.append(
+            Issue(
+                code=duplicates.LABELS_DIFFER,
+                severity="warning",
+                message=f"{len(refused)} samples have the same bytes as another and other labels, so all of them were "
+                "turned away",
+                key=refused[0],
+                hint="Exclude the wrong ones, or set clean.duplicates.on_label_conflict to keep or merge.",
+            )
+        )
+    return decisions
+
+
+def _split(params: CleanParams, table: pa.Table, plan: Plan, decisions: duplicates.Decisions) -> None:
+    places = np.flatnonzero(plan.stays).tolist()
+    staying = table.take(pa.array(places, pa.int64()))
+    subsets = [
+        decisions.subsets.get(plan.keys[place], own)
+        for place, own in zip(places, staying["subsets"].to_pylist(), strict=True)
+    ]
+    found = assign_splits(
+        [plan.keys[place] for place in places],
+        params.split,
+        subsets=subsets,
+        groups=decisions.groups,
+        split_groups=staying["split_group"].to_pylist(),
+    )
+    plan.issues.extend(found.issues)
+    for place, split, group in zip(places, found.split, found.split_group, strict=True):
+        if split is not None:
+            plan.splits[place] = split
+        if group is not None:
+            plan.groups[place] = group
+
+
+def _check_samples(params: CleanParams, labels: LabelCleaner, kept: Spool, contract: Contract, plan: Plan) -> None:
+    """A contract may ask for a split, which rows have only now."""
+    if params.on_invalid == "keep":
+        return
+    rows = enumerate(kept)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        staying = [(place, row) for place, row in batch if plan.stays[place]]
+        found = contract.check_samples([plan.settle(place, row) for place, row in staying])
+        for (place, row), breaches in zip(staying, found, strict=True):
+            if breaches:
+                findings: list[Finding] = [breach.finding for breach in breaches]
+                labels.reject_sample(row, findings[0].code, findings[0].message, findings)
+                plan.stays[place] = False
+
+
+def _batches(places: list[int]) -> Iterator[list[int]]:
+    places.sort()
+    for start in range(0, len(places), BATCH_ROWS):
+        yield places[start : start + BATCH_ROWS]

@@ -1,0 +1,129 @@
+"""Snapshots and labels out to the formats that training and label tools read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dsetkit.errors import NotFoundError
+from dsetkit.formats import registry
+from dsetkit.formats.labelset import LabelSet
+from dsetkit.formats.loss import LossReport
+from dsetkit.formats.reading import read_labels
+from dsetkit.formats.writing import write_labels
+from dsetkit.imaging.media import extension_of
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.category import Category
+from dsetkit.spec.sample import Sample
+from dsetkit.spec.snapshot import License
+from dsetkit.storage.folder import open_folder
+
+
+class SnapshotExport:
+    """A snapshot (or a selection of one) as writers want it."""
+
+    def __init__(self, snapshot: Snapshot, *, all_statuses: bool = False) -> None:
+        self.snapshot = snapshot
+        self._all = all_statuses
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The snapshot's categories."""
+        return tuple(self.snapshot.categories)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What sources said of themselves."""
+        return dict(self.snapshot.info.info)
+
+    @property
+    def licenses(self) -> tuple[License, ...]:
+        """The snapshot's licences."""
+        return self.snapshot.info.licenses
+
+    def rows(self) -> Iterator[Row]:
+        """Rows in key order; of annotations only the accepted ones, unless all were asked for."""
+        for row in iter_rows(self.snapshot.iter_tables(), Sample):
+            if not self._all and any("status" in item for item in row.get("annotations", ())):
+                kept = [item for item in row["annotations"] if item.get("status", "accepted") == "accepted"]
+                row = {**row, "annotations": kept}
+            yield {**row, "key": _with_extension(row["key"], row.get("media_type"))}
+
+    def picture(self, row: Row) -> bytes | None:
+        """The picture's bytes, found by the row's own place in its shard."""
+        return self.snapshot.read_bytes(row)
+
+
+def _with_extension(key: str, media_type: str | None) -> str:
+    """The key as a file name whose ending tells what the bytes are now."""
+    if media_type is None:
+        return key
+    extension = extension_of(media_type)
+    ending = PurePosixPath(key).suffix.lower()
+    same = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tif": ".tiff", ".dib": ".bmp"}
+    return key if same.get(ending, ending) == same.get(extension, extension) else f"{key}{extension}"
+
+
+class LabelsExport:
+    """Labels that were read from somewhere as writers want them; pictures where they are found beside them."""
+
+    def __init__(self, labels: LabelSet, pictures: str | None) -> None:
+        self.labels = labels
+        self.categories = tuple(labels.categories)
+        self.info = dict(labels.info)
+        self.licenses = tuple(labels.licenses)
+        self._folder = None if pictures is None else open_folder(pictures)
+
+    def rows(self) -> Iterator[Row]:
+        """Rows in key order."""
+        return iter_rows([self.labels.table], Sample)
+
+    def picture(self, row: Row) -> bytes | None:
+        """The picture's bytes, or None where it is not there."""
+        if self._folder is None or self._folder.size_bytes(row["key"]) is None:
+            return None
+        return self._folder.read(row["key"])
+
+
+def export_snapshot(
+    snapshot: Snapshot,
+    dst: str | os.PathLike[str],
+    *,
+    format: str,
+    strict: bool = False,
+    all_statuses: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> LossReport:
+    """Write a snapshot or selection in a label format, pictures beside the labels.
+
+    ``dst`` is a folder that is absent or empty. Only accepted annotations are written, unless ``all_statuses``.
+    Raises ``LossError`` under ``strict`` where something would be lost, before anything is written.
+    """
+    export = SnapshotExport(snapshot, all_statuses=all_statuses)
+    return write_labels(export, os.fspath(dst), format, strict=strict, options=options)
+
+
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    to: str,
+    source_format: str | None = None,
+    strict: bool = False,
+    options: Mapping[str, Any] | None = None,
+    source_options: Mapping[str, Any] | None = None,
+) -> tuple[LabelSet, LossReport]:
+    """Read labels in one format and write them in another; pictures are copied where they are there.
+
+    Raises what ``read_labels`` and ``write_labels`` raise.
+    """
+    source = os.fspath(src)
+    registry.get(to)
+    labels = read_labels(source, source_format, options=source_options)
+    folder = source if Path(source).is_dir() or "://" in source else None
+    if not len(labels):
+        raise NotFoundError(f"{source} holds no labels", name=source, hint="Name its format with --from.")
+    return labels, write_labels(LabelsExport(labels, folder), os.fspath(dst), to, strict=strict, options=options)

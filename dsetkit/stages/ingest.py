@@ -1,0 +1,248 @@
+"""``ingest``: one raw snapshot of one source. Bytes and labels are kept as they came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+from dsetkit.curation.contract import Contract
+from dsetkit.errors import LockError, PictureError
+from dsetkit.imaging.media import extension_of
+from dsetkit.imaging.probe import probe
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
+from dsetkit.spec.arrow import Row, count_annotations, iter_rows
+from dsetkit.spec.issue import Issue, group_issues
+from dsetkit.spec.sample import Sample
+from dsetkit.spec.snapshot import License
+from dsetkit.stages.build import Build, NoProgress, Progress, StageResult
+from dsetkit.stages.executor import Pending, Pool
+from dsetkit.stages.frames import Frame, is_stored_frame, to_upright
+from dsetkit.stages.lineage import raw_digest
+from dsetkit.stages.memory import Made, Memory
+from dsetkit.stages.project import Project
+from dsetkit.stages.sources import SourceState, check_lock, keep_listing, read_source
+from dsetkit.stages.tools import pixel_digest
+
+MISSING = "picture-missing"
+"""Labels name a picture that is not there."""
+NOT_DECODED = frozenset({"picture-empty", "picture-unknown", "picture-unsafe", "picture-bomb"})
+"""Reasons that are found before a pixel is decoded."""
+
+
+class Probed(NamedTuple):
+    """What a worker found out about one picture."""
+
+    fields: Row
+    data: bytes
+    reason: str | None = None
+    message: str = ""
+    decoded: bool = True
+
+
+def probe_file(read: Callable[[], bytes], path: str, digest: str, max_pixels: int, max_file_bytes: int) -> Probed:
+    """Read one picture of a source and measure it. Runs in a worker.
+
+    Raises ``LockError`` where the file is no longer the one that was listed.
+    """
+    data = read()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise LockError(
+            f"{path} changed while it was read", name=path, changes=[path], hint="Run dsetkit update, then dvc repro."
+        )
+    fields: Row = {"digest": digest, "size_bytes": len(data)}
+    if len(data) > max_file_bytes:
+        message = f"the file has {len(data)} bytes, more than ingest.max_file_bytes = {max_file_bytes}"
+        return Probed(fields, data, "picture-too-large", message, decoded=False)
+    try:
+        return Probed({**fields, **probe(data, max_pixels=max_pixels)}, data)
+    except PictureError as error:
+        return Probed(fields, data, error.code, error.message, decoded=error.code not in NOT_DECODED)
+
+
+def ingest(
+    project: Project,
+    name: str,
+    *,
+    pool: Pool,
+    memory: Snapshot | None = None,
+    progress: Progress | None = None,
+) -> StageResult:
+    """Build ``data/raw/<name>`` from the source as it was locked.
+
+    Raises ``LockError`` where the source or the tools are not what was locked, ``ChangedError`` where something
+    changed meanwhile, and what readers raise for label files that cannot be read at all.
+    """
+    shown = progress or NoProgress()
+    source = project.source(name)
+    tools = project.check_tools()
+    place = project.raw(name)
+    sections = (f"sources.{name}", "ingest", "shards")
+    build = Build(project, place, lambda: project.state(sections=sections, sources=(name,)))
+    shown.start(f"{name}: scanning", None)
+    state = read_source(source, project.source_url(name), project.stat_cache)
+    check_lock(project, name, state)
+    digests = state.listing()
+    keep_listing(project, project.lock[name].digest, digests)
+    shown.start(f"{name}: reading labels", None)
+    labels = state.read_labels()
+    run = _Ingest(project, name, state, digests, Memory([memory] if memory else [], build.folder))
+    with build:
+        writer = SnapshotWriter(
+            build.folder, target_bytes=project.params.shards.target_bytes, memory=run.memory.snapshots
+        )
+        shown.start(f"{name}: pictures", len(labels))
+        rows = iter_rows([labels.table], Sample)
+        for (row, made_from), result in pool.in_order(run.items(rows), run.submit):
+            run.add(writer, row, made_from, result)
+            shown.advance()
+        # A missing picture is told of below, by its key.
+        read = [issue for issue in labels.issues if issue.code != MISSING]
+        issues = [*state.issues, *read, *run.issues]
+        contract = run.contracts[0] if run.contracts else None
+        info = writer.finish(
+            {
+                "stage": "raw",
+                "name": f"raw/{name}",
+                "categories": tuple(labels.categories),
+                "info": labels.info,
+                "licenses": _licenses(labels.licenses, source.license),
+                "schema": None if contract is None else {"reference": contract.reference, "digest": contract.digest},
+                "params_digest": raw_digest(project, name),
+                "versions": tools,
+                "issues": group_issues(issues),
+                "counts": {
+                    "samples_in": len(labels),
+                    "annotations_in": count_annotations(labels.table),
+                    "per_change": run.per_change,
+                },
+            }
+        )
+        build.swap()
+    return StageResult(info, place, run.decoded, run.reused, **writer.statistics)
+
+
+def _licenses(found: tuple[License, ...] | list[License], stated: str | None) -> tuple[License, ...]:
+    return (*([License(name=stated)] if stated else []), *found)
+
+
+class _Ingest:
+    """The run of one source: what is known, what is submitted, what comes back."""
+
+    def __init__(
+        self, project: Project, name: str, state: SourceState, digests: dict[str, str], memory: Memory
+    ) -> None:
+        self.name = name
+        self.tree = state.tree
+        self.params = project.params.ingest
+        self.digests = digests
+        self.memory = memory
+        self.license = project.source(name).license
+        source = project.source(name)
+        references = dict.fromkeys(
+            reference for reference in (source.schema_, *(item.schema_ for item in source.labels)) if reference
+        )
+        self.contracts: list[Contract] = [
+            contract for reference in references if (contract := project.contract(reference)) is not None
+        ]
+        self.frame: Frame = next((item.params.frame for item in state.labels if item.params.frame != "auto"), "auto")
+        self.issues: list[Issue] = []
+        self.per_change: dict[str, int] = {}
+        self.decoded = 0
+        self.reused = 0
+
+    def items(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None]]:
+        for row in rows:
+            digest = self.digests.get(row["key"])
+            yield row, None if digest is None else pixel_digest("ingest", digest, self.params.model_dump(mode="json"))
+
+    def submit(
+        self, item: tuple[Row, str | None], executor: Executor
+    ) -> Pending[Probed | Made | None] | Probed | Made | None:
+        row, made_from = item
+        if made_from is None:
+            return None
+        known = self.memory.find(made_from)
+        if known is not None:
+            return known
+        path = row["key"]
+        limits = (self.params.max_pixels, self.params.max_file_bytes)
+        return executor.submit(probe_file, self.tree.reader(path), path, self.digests[path], *limits)
+
+    def add(self, writer: SnapshotWriter, row: Row, made_from: str | None, result: Probed | Made | None) -> None:
+        path = row["key"]
+        row = {**row, "key": f"{self.name}/{path}", "provenance": self._provenance(row, path)}
+        if result is None:
+            message = f"the labels name {path}, which is not there"
+            self.issues.append(
+                Issue(
+                    code=MISSING,
+                    message=message,
+                    key=row["key"],
+                    hint="Put the picture there, or take it out of the labels.",
+                )
+            )
+            rejected = {**row, "what": "sample", "reason": MISSING, "message": message}
+            writer.add(rejected, None, rejected=True)
+            return
+        known = isinstance(result, Made)
+        self.reused += known
+        self.decoded += 0 if isinstance(result, Made) else result.decoded
+        declared = (row["width_px"], row["height_px"]) if "width_px" in row and "height_px" in row else None
+        row = {**row, **result.fields, "made_from": made_from}
+        read = result.read if isinstance(result, Made) else _give(result.data)
+        media_type = row.get("media_type")
+        extension = extension_of(media_type) if media_type else ".bin"
+        picture = PictureBytes(row["digest"], row["size_bytes"], extension, read)
+        if result.reason is not None:
+            self.issues.append(
+                Issue(
+                    code=result.reason,
+                    message=result.message,
+                    file=path,
+                    key=row["key"],
+                    hint="Replace the file, or exclude it.",
+                )
+            )
+            row = {**row, "what": "sample", "reason": result.reason, "message": result.message}
+            writer.add(row, picture, rejected=True)
+            return
+        writer.add(self._check(row, declared), picture)
+
+    def _provenance(self, row: Row, path: str) -> Row:
+        found = {"source": self.name, "uri": path}
+        if self.license is not None:
+            found["license"] = self.license
+        return {**found, **row.get("provenance", {})}
+
+    def _check(self, row: Row, declared: tuple[int, int] | None) -> Row:
+        """Labels against the picture and the source's own contract."""
+        upright = (row["width_px"], row["height_px"])
+        orientation = row.get("exif_orientation")
+        annotations = row.get("annotations", [])
+        if annotations and orientation and is_stored_frame(self.frame, declared, upright, orientation):
+            annotations = to_upright(annotations, orientation, upright)
+            self._count("labels-turned-upright")
+        elif declared is not None and declared != upright and declared != upright[::-1]:
+            self.issues.append(
+                Issue(
+                    code="size-differs",
+                    severity="warning",
+                    message=f"its labels declare {declared[0]}×{declared[1]} px, the picture has "
+                    f"{upright[0]}×{upright[1]} px",
+                    key=row["key"],
+                    hint="Check that the labels are of this picture.",
+                )
+            )
+        for contract in self.contracts:
+            annotations = contract.with_findings(annotations)
+        return {**row, "annotations": annotations} if annotations else row
+
+    def _count(self, change: str) -> None:
+        self.per_change[change] = self.per_change.get(change, 0) + 1
+
+
+def _give(data: bytes) -> Any:
+    return lambda: data

@@ -1,0 +1,32 @@
+"""What each stage was asked to do, as one digest: recorded in its snapshot, so that a stale one is known as such."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from dsetkit.spec.base import digest_of
+from dsetkit.stages.project import Project
+
+
+def raw_digest(project: Project, name: str) -> str:
+    """Of the params and the lock that ``ingest`` of a source reads."""
+    lock = project.lock.get(name)
+    return _digest(project, project.source(name), project.params.ingest, None if lock is None else lock)
+
+
+def clean_digest(project: Project) -> str:
+    """Of the params that ``clean`` reads."""
+    params = project.params
+    return _digest(project, *params.sources.values(), params.clean, params.schema_)
+
+
+def augment_digest(project: Project) -> str:
+    """Of the params that ``augment`` reads."""
+    return _digest(project, project.params.augment)
+
+
+def _digest(project: Project, *facts: Any) -> str:
+    plain = [fact.model_dump(mode="json") if isinstance(fact, BaseModel) else fact for fact in facts]
+    return digest_of([project.params.shards.target_bytes, *plain])

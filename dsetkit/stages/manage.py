@@ -1,0 +1,241 @@
+"""Sources come and go by somebody's act: add, update, remove; and how the project stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsetkit.errors import DsetkitError, ParamsError, UsageError
+from dsetkit.snapshots.read import open_snapshot
+from dsetkit.spec.key import check_source_name
+from dsetkit.spec.lock import SourceLock, ToolsLock
+from dsetkit.spec.params import LabelsParams, SourceParams
+from dsetkit.stages.lineage import augment_digest, clean_digest, raw_digest
+from dsetkit.stages.project import PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
+from dsetkit.stages.sources import (
+    SourceState,
+    changes,
+    describe_changes,
+    difference,
+    keep_listing,
+    locked_listing,
+    read_source,
+    sorted_sources,
+)
+from dsetkit.stages.tools import tool_versions
+from dsetkit.stages.yaml_documents import load_yaml, root_value, save_yaml
+from dsetkit.storage.atomic import remove_tree
+from dsetkit.storage.folder import is_local
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What ``add`` and ``update`` found and locked."""
+
+    name: str
+    lock: SourceLock
+    state: SourceState
+    before: SourceLock | None
+    changes: tuple[str, ...]
+    """How the source differs from what was locked before, a line a kind of change."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "name": self.name,
+            "lock": self.lock.model_dump(mode="json"),
+            "before": None if self.before is None else self.before.model_dump(mode="json"),
+            "formats": [item.format.name for item in self.state.labels],
+            "why": None if self.state.detection is None else self.state.detection.why,
+            "others": [{"format": item.format, "why": item.why} for item in self.state.others],
+            "changes": list(self.changes),
+            "issues": [issue.model_dump(mode="json", exclude_defaults=True) for issue in self.state.issues],
+        }
+
+
+def add_source(project: Project, name: str, source: SourceParams) -> SourceReport:
+    """Write a source into ``params.yaml``, with the format that was found, and lock what is there now.
+
+    Raises ``UsageError`` for a name that is taken or malformed, and what ``read_source`` raises.
+    """
+    try:
+        check_source_name(name)
+    except ValueError as error:
+        raise UsageError(str(error), hint="Choose another name, for example blood or ships_2.") from error
+    if name in project.params.sources:
+        raise UsageError(f"there is a source {name!r} already", hint=f"Choose another name, or: dsetkit update {name}.")
+    state = read_source(source, project.resolve(source.path), project.stat_cache)
+    labels = tuple(item.params.model_copy(update={"format": item.format.name}) for item in state.labels)
+    found = source.model_copy(update={"labels": labels})
+    for reference in dict.fromkeys([found.schema_, *(item.schema_ for item in labels)]):
+        project.contract(reference)
+    lock = _lock(project, name, state)
+    document = load_yaml(project.root / PARAMS)
+    sources = document.get("sources")
+    if not hasattr(sources, "items"):
+        sources = document["sources"] = {}
+    if getattr(sources, "fa", None) is not None:
+        sources.fa.set_block_style()  # `sources: {}` as init writes it would grow into one long line
+    sources[name] = found.model_dump(mode="json", exclude_defaults=True)
+    save_yaml(project.root / PARAMS, document)
+    return SourceReport(name, lock, state, None, ())
+
+
+def update_source(project: Project, name: str) -> SourceReport:
+    """Lock what a source is now, and say how it differs from before."""
+    state = read_source(project.source(name), project.source_url(name), project.stat_cache)
+    before = project.lock.get(name)
+    lines = () if before is None or state.lock() == before else tuple(difference(project, name, state))
+    return SourceReport(name, _lock(project, name, state), state, before, lines)
+
+
+def remove_source(project: Project, name: str) -> None:
+    """Take a source, its lock and its raw snapshot away; the source's own files stay.
+
+    Raises ``NotFoundError`` for a name that is not there.
+    """
+    if name not in project.lock:
+        project.source(name)
+    document = load_yaml(project.root / PARAMS)
+    sources = document.get("sources")
+    if hasattr(sources, "items") and name in sources:
+        del sources[name]
+        save_yaml(project.root / PARAMS, document)
+    path = project.root / SOURCES_LOCK
+    locks = load_yaml(path) if path.is_file() else {}
+    if name in locks:
+        del locks[name]
+        save_yaml(path, locks)
+    remove_tree(project.raw(name))
+
+
+def update_tools(project: Project) -> list[str]:
+    """Write the versions of this environment to ``tools.lock.yaml``; gives what changed."""
+    path = project.root / TOOLS_LOCK
+    before = dict(load_yaml(path)) if path.is_file() else {}
+    versions = tool_versions()
+    save_yaml(path, root_value(ToolsLock(versions)))
+    return [
+        f"{name} {before.get(name, 'absent')} → {versions.get(name, 'absent')}"
+        for name in sorted(before.keys() | versions.keys())
+        if before.get(name) != versions.get(name)
+    ]
+
+
+def source_params(
+    project: Project,
+    path: str,
+    *,
+    labels: Sequence[LabelsParams] = (),
+    schema: str | None = None,
+    license_name: str | None = None,
+    exclude: Sequence[str] = (),
+) -> SourceParams:
+    """Params for a path as it was typed in the working folder: a relative one becomes relative to the project."""
+    if is_local(path):
+        typed = Path(path).expanduser()
+        if not typed.is_absolute():
+            path = Path(os.path.relpath(Path.cwd() / typed, project.root)).as_posix()
+    return SourceParams(path=path, labels=tuple(labels), schema_=schema, license=license_name, exclude=tuple(exclude))
+
+
+def _lock(project: Project, name: str, state: SourceState) -> SourceLock:
+    lock = state.lock()
+    keep_listing(project, lock.digest, state.listing())
+    path = project.root / SOURCES_LOCK
+    document: Any = load_yaml(path) if path.is_file() else {}
+    document[name] = lock.model_dump(mode="json")
+    if getattr(document, "fa", None) is not None:
+        document.fa.set_block_style()
+    save_yaml(path, document)
+    return lock
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How one snapshot stands: ``absent``, ``damaged``, ``stale`` or ``built``."""
+
+    name: str
+    state: str
+    detail: str
+    samples: int = 0
+    annotations: int = 0
+    rejected: int = 0
+    fingerprint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """How one source stands: ``locked``, ``changed``, ``unlocked`` or ``unreachable``."""
+
+    name: str
+    state: str
+    detail: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"name": self.name, "state": self.state, "detail": list(self.detail)}
+
+
+def source_status(project: Project, name: str) -> SourceStatus:
+    """Whether a source is what was locked."""
+    if name not in project.lock:
+        return SourceStatus(name, "unlocked", (f"lock it: dsetkit update {name}",))
+    try:
+        state = read_source(project.source(name), project.source_url(name), project.stat_cache)
+    except ParamsError:
+        raise
+    except DsetkitError as error:
+        return SourceStatus(name, "unreachable", (error.message,))
+    locked = project.lock[name]
+    if state.lock() == locked:
+        return SourceStatus(name, "locked", (f"{locked.pictures} pictures, {locked.labels} label files",))
+    before = locked_listing(project, locked.digest)
+    lines = describe_changes(changes(before, state.listing())) if before is not None else []
+    return SourceStatus(name, "changed", tuple(lines or difference(project, name, state)))
+
+
+def stage_status(project: Project) -> list[StageStatus]:
+    """How each snapshot stands against the params, locks and inputs there are now, without reading pictures."""
+    names = sorted_sources(list(project.params.sources))
+    found = [_stage(project, project.raw(name), f"raw/{name}", raw_digest(project, name), ()) for name in names]
+    cleaned = _stage(project, project.cleaned, "cleaned", clean_digest(project), tuple(found))
+    augmented = _stage(project, project.augmented, "augmented", augment_digest(project), (cleaned,))
+    return [*found, cleaned, augmented]
+
+
+def _stage(
+    project: Project, place: Path, name: str, params_digest: str, inputs: tuple[StageStatus, ...]
+) -> StageStatus:
+    if not (place / "snapshot.json").exists():
+        return StageStatus(name, "absent", "build it: dvc repro; or fetch it: dvc pull")
+    try:
+        info = open_snapshot(place).info
+    except DsetkitError as error:
+        return StageStatus(name, "damaged", str(error))
+    made_from = {parent.name: parent.fingerprint for parent in info.parents}
+    reasons = [f"{item.name} is {item.state}" for item in inputs if item.state != "built"]
+    reasons += [
+        f"{item.name} is another one now"
+        for item in inputs
+        if item.state == "built" and made_from.get(item.name) != item.fingerprint
+    ]
+    if info.params_digest != params_digest:
+        reasons.append("params or locks changed")
+    counts = info.counts
+    return StageStatus(
+        name,
+        "stale" if reasons else "built",
+        f"{'; '.join(reasons)}: run dvc repro" if reasons else "",
+        counts.samples,
+        counts.annotations,
+        counts.rejected_samples,
+        info.fingerprint,
+    )

@@ -1,0 +1,126 @@
+"""What is known from before: pictures found by what they were made from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.write import leftovers
+from dsetkit.spec.arrow import Row, rows_from_table
+from dsetkit.spec.sample import Rejected
+from dsetkit.storage.folder import Folder, MappedFolder
+
+PICTURE_FIELDS = (
+    "digest",
+    "size_bytes",
+    "media_type",
+    "width_px",
+    "height_px",
+    "mode",
+    "exif_orientation",
+    "phash",
+    "sharpness",
+    "brightness",
+    "contrast",
+    "channel_mean",
+    "channel_std",
+)
+"""The fields of a row that follow from the picture's bytes."""
+
+_COLUMNS = (*PICTURE_FIELDS, "made_from", "shard", "offset_bytes", "recipe")
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture that is there already, or why there is none."""
+
+    fields: Row
+    """``PICTURE_FIELDS`` and the recipe, sparse."""
+    read: Callable[[], bytes]
+    reason: str | None = None
+    """Why it was turned away, where it was."""
+    message: str = ""
+
+
+class Memory:
+    """The pictures of earlier snapshots of one stage and of a killed run's finished shards."""
+
+    def __init__(self, snapshots: Sequence[Snapshot], build: Path) -> None:
+        self.snapshots = tuple(snapshots)
+        self._tables: list[tuple[pa.Table, Folder]] = []
+        for snapshot in self.snapshots:
+            self._remember(snapshot.column(_COLUMNS), snapshot.folder)
+            rejected = snapshot.rejected
+            samples = rejected.filter(pa.compute.equal(rejected["what"], "sample"))
+            self._remember(samples.select([*_COLUMNS, "reason", "message"]), snapshot.folder)
+        for path, rows in leftovers(build):
+            self._remember(rows, MappedFolder(str(build), {f"shards/{path.name}": path}))
+        self._order, self._heads = self._index()
+        self._chunks: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _remember(self, table: pa.Table, folder: Folder) -> None:
+        known = table.filter(
+            pa.compute.and_(pa.compute.is_valid(table["made_from"]), pa.compute.is_valid(table["shard"]))
+        )
+        if known.num_rows:
+            self._tables.append((known, folder))
+
+    def _index(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The first 8 bytes of each ``made_from``, sorted, and which table and row each is of.
+
+        Eight bytes a sample instead of a dict entry: the index of a million samples takes 16 MB.
+        """
+        heads = [
+            np.frombuffer(bytes.fromhex("".join(table["made_from"].to_pylist())), dtype=">u8")[::4]
+            for table, _ in self._tables
+        ]
+        joined = np.concatenate(heads).astype("u8") if heads else np.zeros(0, "u8")
+        order = np.argsort(joined, kind="stable")
+        return order, joined[order]
+
+    def find(self, made_from: str) -> Made | None:
+        """The picture made from just this, or None."""
+        head = np.uint64(int(made_from[:16], 16))
+        place = int(np.searchsorted(self._heads, head))
+        while place < len(self._heads) and self._heads[place] == head:
+            row, folder = self._row(int(self._order[place]))
+            if row["made_from"] == made_from:
+                return _made(row, folder)
+            place += 1
+        return None
+
+    def _row(self, position: int) -> tuple[Row, Folder]:
+        for number, (table, folder) in enumerate(self._tables):
+            if position < table.num_rows:
+                chunk, within = divmod(position, _CHUNK)
+                return self._chunk(number, chunk)[within], folder
+            position -= table.num_rows
+        raise IndexError(position)
+
+    def _chunk(self, number: int, chunk: int) -> list[Row]:
+        """Rows are looked up mostly in key order, so turning them to Python by the thousand pays."""
+        rows = self._chunks.get((number, chunk))
+        if rows is None:
+            table = self._tables[number][0].slice(chunk * _CHUNK, _CHUNK)
+            rows = rows_from_table(table, Rejected)
+            self._chunks[number, chunk] = rows
+            if len(self._chunks) > 16:
+                self._chunks.popitem(last=False)
+        return rows
+
+
+def _made(row: Row, folder: Folder) -> Made:
+    name, start, size = f"shards/{row['shard']}", row["offset_bytes"], row["size_bytes"]
+    fields = {field: row[field] for field in (*PICTURE_FIELDS, "recipe") if field in row}
+    return Made(fields, lambda: folder.read_range(name, start, size), row.get("reason"), row.get("message", ""))

@@ -1,0 +1,228 @@
+"""A source as it is now: its files, the formats that read its labels, and the state that can be locked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsetkit.errors import LockError, NotFoundError, UsageError
+from dsetkit.formats import registry
+from dsetkit.formats.base import Detection, Format
+from dsetkit.formats.join import join
+from dsetkit.formats.labelset import LabelSet
+from dsetkit.formats.pictures import PictureIndex
+from dsetkit.spec.issue import Issue
+from dsetkit.spec.lock import SourceLock
+from dsetkit.spec.params import LabelsParams, SourceParams
+from dsetkit.stages.project import Project
+from dsetkit.storage.atomic import write_atomic
+from dsetkit.storage.folder import is_local
+from dsetkit.storage.scan import Tree, scan, tree_digest
+from dsetkit.storage.stat_cache import StatCache
+
+
+@dataclass(frozen=True)
+class LabelsFrom:
+    """One set of label files: where they are and what reads them."""
+
+    params: LabelsParams
+    format: Format
+    tree: Tree
+    prefix: str | None
+    """Where the tree lies in the source's own tree; none for one that lies elsewhere."""
+    files: tuple[str, ...]
+    """The label files, relative to their tree."""
+
+    @property
+    def own(self) -> set[str]:
+        """The label files that lie in the source's own tree, relative to that."""
+        return set() if self.prefix is None else {f"{self.prefix}/{path}".strip("/") for path in self.files}
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """The files of a source that count: pictures, and the label files that formats read."""
+
+    tree: Tree
+    labels: tuple[LabelsFrom, ...]
+    pictures: tuple[str, ...]
+    detection: Detection | None = None
+    """How the format was found, where nobody named it."""
+    others: tuple[Detection, ...] = ()
+    """What other formats would have fitted."""
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """What the scan could not take in."""
+        return tuple(self.tree.issues)
+
+    def listing(self) -> dict[str, str]:
+        """SHA-256 of every picture and label file, by path; label files that lie elsewhere under ``labels[n]``."""
+        listed = dict(self.tree.digests(self._own_files()))
+        for number, item in enumerate(self.labels):
+            if item.prefix is None:
+                digests = item.tree.digests(item.files)
+                listed.update({f"labels[{number}]/{path}": digest for path, digest in digests.items()})
+        return listed
+
+    def lock(self) -> SourceLock:
+        """The state as it is locked: one digest over the path and digest of each file, in path order."""
+        own = self._own_files()
+        digest = tree_digest(self.tree, own)
+        size = sum(self.tree.entries[path].size_bytes for path in own)
+        elsewhere = [item for item in self.labels if item.prefix is None]
+        if elsewhere:
+            lines = [digest, *(tree_digest(item.tree, item.files) for item in elsewhere)]
+            digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+            size += sum(item.tree.entries[path].size_bytes for item in elsewhere for path in item.files)
+        return SourceLock(
+            digest=digest,
+            pictures=len(self.pictures),
+            labels=len({path for item in self.labels for path in item.own})
+            + sum(len(item.files) for item in elsewhere),
+            size_bytes=size,
+        )
+
+    def _own_files(self) -> list[str]:
+        return sorted({*self.pictures, *(path for item in self.labels for path in item.own)}, key=str.encode)
+
+    def read_labels(self) -> LabelSet:
+        """The labels of all files, joined by picture; pictures nobody labelled are there too."""
+        index = PictureIndex(self.tree, self.pictures)
+        sets = [
+            (item.format.read(item.tree, index, item.params.options), item.params.annotator) for item in self.labels
+        ]
+        return join(sets, self.pictures)
+
+
+def read_source(params: SourceParams, url: str, cache: StatCache | None = None) -> SourceState:
+    """Scan a source and settle which format reads its labels.
+
+    Raises ``NotFoundError`` or ``StorageError`` for a place that cannot be read, ``NotFoundError`` for a format
+    that is not known or found, ``UsageError`` for a source without any picture.
+    """
+    tree = scan(url, exclude=params.exclude, cache=cache)
+    detection: Detection | None = None
+    others: tuple[Detection, ...] = ()
+    labels: list[LabelsFrom] = []
+    for item in params.labels or (LabelsParams(),):
+        inside, prefix = (tree, "") if item.file is None else _labels_tree(tree, item.file, params, cache)
+        if item.format is None:
+            detection, others = registry.detect(inside)
+            label_format = registry.get(detection.format)
+        else:
+            label_format = registry.get(item.format)
+        label_format.check_options(item.options)
+        files = tuple(label_format.label_files(inside))
+        labels.append(LabelsFrom(item, label_format, inside, prefix, files))
+    pictures = {path for item in labels for path in item.format.pictures(tree)}
+    pictures -= {path for found in labels for path in found.own}
+    if not pictures:
+        raise UsageError(
+            f"{url} holds no picture",
+            hint="Give the folder that the pictures are in; labels alone are read by dsetkit validate and convert.",
+        )
+    return SourceState(tree, tuple(labels), tuple(sorted(pictures, key=str.encode)), detection, others)
+
+
+def _labels_tree(tree: Tree, file: str, params: SourceParams, cache: StatCache | None) -> tuple[Tree, str | None]:
+    """The tree of one set of label files, and where it lies in the source's own."""
+    if not is_local(file) or Path(file).is_absolute():
+        return scan(file, exclude=params.exclude, cache=cache), None
+    place = file.strip("/")
+    try:
+        return tree.subtree(place), place.rpartition("/")[0] if place in tree.entries else place
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"the label file {file!r} is not in {tree.url}",
+            name=file,
+            hint=f"{error.hint} Give its path relative to the source, an absolute path, or a URL.",
+        ) from error
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> dict[str, list[str]]:
+    """What is ``new``, ``gone`` and ``changed`` between two listings, each in path order."""
+    return {
+        "new": sorted(after.keys() - before.keys(), key=str.encode),
+        "gone": sorted(before.keys() - after.keys(), key=str.encode),
+        "changed": sorted((p for p in before.keys() & after.keys() if before[p] != after[p]), key=str.encode),
+    }
+
+
+def describe_changes(found: dict[str, list[str]], examples: int = 3) -> list[str]:
+    """One line a kind of change: how many, and the first few."""
+    lines = []
+    for word, paths in found.items():
+        if paths:
+            more = f", and {len(paths) - examples} more" if len(paths) > examples else ""
+            lines.append(f"{len(paths)} {word}: {', '.join(paths[:examples])}{more}")
+    return lines
+
+
+def _listing_path(project: Project, digest: str) -> Path:
+    return project.work / "listings" / f"{digest}.json"
+
+
+def keep_listing(project: Project, digest: str, listing: dict[str, str]) -> None:
+    """Keep, on this machine, which files a lock stands for, so that a difference can be named later."""
+    path = _listing_path(project, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(listing, sort_keys=True).encode())
+
+
+def locked_listing(project: Project, digest: str) -> dict[str, str] | None:
+    """The files a lock stands for, where this machine has seen it; else None."""
+    try:
+        listing = json.loads(_listing_path(project, digest).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return listing if isinstance(listing, dict) else None
+
+
+def check_lock(project: Project, name: str, state: SourceState) -> None:
+    """Raise ``LockError``, saying what differs, unless the source is what was locked."""
+    locked = project.lock.get(name)
+    if locked is None:
+        raise LockError(
+            f"the source {name!r} is not locked, so nobody has said what state of it to take in",
+            name=name,
+            changes=(),
+            hint=f"Lock what is there now: dsetkit update {name}.",
+        )
+    current = state.lock()
+    if current == locked:
+        return
+    lines = difference(project, name, state)
+    raise LockError(
+        f"the source {name!r} is no longer what was locked: {'; '.join(lines)}",
+        name=name,
+        changes=lines,
+        hint=f"Take the new state in: dsetkit update {name}; or put the old files back.",
+    )
+
+
+def difference(project: Project, name: str, state: SourceState) -> list[str]:
+    """How a source differs from its lock, a line a kind of change; counts where the files are not known here."""
+    locked = project.lock.get(name)
+    if locked is None:
+        return ["it was never locked"]
+    before = locked_listing(project, locked.digest)
+    if before is not None:
+        lines = describe_changes(changes(before, state.listing()))
+        if lines:
+            return lines
+    current = state.lock()
+    counts = [
+        f"{getattr(locked, field)} {word} then, {getattr(current, field)} now"
+        for field, word in (("pictures", "pictures"), ("labels", "label files"), ("size_bytes", "bytes"))
+        if getattr(locked, field) != getattr(current, field)
+    ]
+    return counts or ["contents differ, counts and sizes are the same"]
+
+
+def sorted_sources(names: Sequence[str]) -> list[str]:
+    """Source names in the order of their samples' keys (``a-b/`` comes before ``a/``)."""
+    return sorted(names, key=lambda name: f"{name}/".encode())

@@ -1,0 +1,165 @@
+"""What happened to one sample, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+
+from dsetkit.errors import DsetkitError, NotFoundError
+from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.spec.arrow import Row, rows_from_table
+from dsetkit.spec.sample import Rejected
+from dsetkit.stages.project import Project
+
+
+@dataclass(frozen=True)
+class StageStory:
+    """What one snapshot knows of a sample."""
+
+    stage: str
+    outcome: str
+    """``kept``, ``rejected``, ``unknown`` (it never came here), ``absent`` (the snapshot is not built)."""
+    reason: str = ""
+    message: str = ""
+    duplicate_of: str | None = None
+    digest: str | None = None
+    split: str | None = None
+    labelled: str | None = None
+    annotations: int = 0
+    rejected_annotations: tuple[dict[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
+    """What was done to the picture and its annotations."""
+    duplicates: tuple[str, ...] = ()
+    """Samples that were turned away as duplicates of this one."""
+    variants: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return dict(vars(self))
+
+
+@dataclass
+class Story:
+    """What happened to ``key`` in every stage."""
+
+    key: str
+    stages: list[StageStory] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"key": self.key, "stages": [stage.to_json() for stage in self.stages]}
+
+
+def trace(project: Project, text: str) -> Story:
+    """What each stage did with the sample that ``text`` names (a key, or the end of one that is unique).
+
+    Raises ``NotFoundError`` where no snapshot that is built knows such a sample.
+    """
+    snapshots: list[tuple[str, Snapshot | None]] = []
+    source = text.split("/", 1)[0]
+    places = [(f"raw/{name}", project.raw(name)) for name in project.params.sources if name == source]
+    places = places or [(f"raw/{name}", project.raw(name)) for name in project.params.sources]
+    for stage, place in [*places, ("cleaned", project.cleaned), ("augmented", project.augmented)]:
+        try:
+            snapshots.append((stage, open_snapshot(place)))
+        except DsetkitError:
+            snapshots.append((stage, None))
+    key = _resolve(text, [snapshot for _, snapshot in snapshots if snapshot is not None])
+    story = Story(key)
+    for stage, snapshot in snapshots:
+        if stage.startswith("raw/") and not key.startswith(f"{stage[4:]}/"):
+            continue
+        story.stages.append(_tell(stage, snapshot, key))
+    return story
+
+
+def _resolve(text: str, snapshots: list[Snapshot]) -> str:
+    near: NotFoundError | None = None
+    for snapshot in snapshots:
+        try:
+            return snapshot.find_key(text)
+        except NotFoundError as error:
+            near = near or error
+    for snapshot in snapshots:
+        keys = snapshot.rejected["key"]
+        for key in dict.fromkeys(keys.to_pylist()):
+            if key == text or (key.split("/", 1)[0] == text.split("/", 1)[0] and key.endswith(text.partition("/")[2])):
+                return str(key)
+    raise near or NotFoundError(
+        "no snapshot is built yet", name=text, hint="Build the dataset first: dvc repro; or fetch it: dvc pull."
+    )
+
+
+def _tell(stage: str, snapshot: Snapshot | None, key: str) -> StageStory:
+    if snapshot is None:
+        return StageStory(stage, "absent", message="the snapshot is not built, or not whole")
+    rejected = rows_from_table(snapshot.rejected.filter(pc.equal(snapshot.rejected["key"], key)), Rejected)
+    annotations = tuple(
+        {
+            "annotation": str(item["id"]),
+            "category": str(item.get("category", "")),
+            "reason": row["reason"],
+            "message": row.get("message", ""),
+        }
+        for row in rejected
+        if row.get("what") == "annotation"
+        for item in row.get("annotations", ())
+    )
+    for row in rejected:
+        if row.get("what", "sample") == "sample":
+            return StageStory(
+                stage,
+                "rejected",
+                row["reason"],
+                row.get("message", ""),
+                row.get("duplicate_of"),
+                row.get("digest"),
+                annotations=len(row.get("annotations", ())),
+                rejected_annotations=annotations,
+            )
+    found = _row(snapshot, key)
+    if found is None:
+        return StageStory(stage, "unknown", message="it never came to this stage")
+    duplicates = snapshot.rejected.filter(pc.equal(snapshot.rejected["duplicate_of"], key))["key"].to_pylist()
+    return StageStory(
+        stage,
+        "kept",
+        digest=found.get("digest"),
+        split=found.get("split"),
+        labelled=found.get("labelled", "no"),
+        annotations=len(found.get("annotations", ())),
+        rejected_annotations=annotations,
+        changes=tuple(_changes(found)),
+        duplicates=tuple(dict.fromkeys(duplicates)),
+        variants=tuple(_variants(snapshot, key)) if stage == "augmented" else (),
+    )
+
+
+def _row(snapshot: Snapshot, key: str) -> Row | None:
+    try:
+        sample = snapshot[key]
+    except NotFoundError:
+        return None
+    return sample.to_row() if sample.key == key else None
+
+
+def _changes(row: Row) -> list[str]:
+    lines = []
+    recipe = row.get("recipe")
+    for step in recipe["steps"] if recipe else ():
+        values = ", ".join(f"{name} {value}" for name, value in step.get("values", {}).items())
+        lines.append(f"{step['op']}{f' ({values})' if values else ''}")
+    for item in row.get("annotations", ()):
+        for finding in item.get("issues", ()):
+            lines.append(f"annotation {item['id']}: {finding['code']}: {finding.get('message', '')}".rstrip(": "))
+    return lines
+
+
+def _variants(snapshot: Snapshot, key: str) -> list[str]:
+    table = snapshot.column(("key", "derived_from"))
+    flat = pc.list_flatten(table["derived_from"])
+    parents = pc.list_parent_indices(table["derived_from"])
+    hits = pc.filter(parents, pc.equal(flat, key))
+    return sorted(table["key"].take(hits).to_pylist())

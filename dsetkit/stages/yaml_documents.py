@@ -1,0 +1,172 @@
+"""YAML documents that people write: read whole and checked, edited without losing a comment."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, RootModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from dsetkit.errors import NotFoundError, ParamsError
+from dsetkit.storage.atomic import write_atomic
+
+Model = TypeVar("Model", bound=BaseModel)
+MAX_BYTES = 4 * 1024 * 1024
+
+
+def load_yaml(path: Path) -> CommentedMap:
+    """The document at ``path`` with its comments; an empty file is an empty mapping.
+
+    Raises ``NotFoundError`` where there is no file, ``ParamsError`` where it is not YAML or not a mapping.
+    """
+    if not path.is_file():
+        raise NotFoundError(
+            f"there is no {path.name} in {path.parent}",
+            name=str(path),
+            hint="Run the command in a dsetkit project, or make one: dsetkit init DIR.",
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise ParamsError(f"{path.name} is larger than {MAX_BYTES} bytes", file=str(path), hint="Make it smaller.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        document = _yaml().load(text)
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path.name} is not UTF-8 text", file=str(path), hint="Save it as UTF-8.") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        problem = error.problem or "it cannot be parsed"
+        hint = "Mend the line; nesting is by spaces, never by tabs."
+        raise ParamsError(f"{path.name}{place}: not valid YAML: {problem}", file=str(path), hint=hint) from error
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise ParamsError(f"{path.name}: not valid YAML: {error}", file=str(path), hint="Mend the file.") from error
+    if document is None:
+        return CommentedMap()
+    if not isinstance(document, CommentedMap):
+        raise ParamsError(
+            f"{path.name} is not a mapping of names to values", file=str(path), hint="See docs/params.md."
+        )
+    return document
+
+
+def save_yaml(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the document atomically, comments and order kept."""
+    buffer = io.StringIO()
+    _yaml().dump(document, buffer)
+    write_atomic(path, buffer.getvalue().encode())
+
+
+def load_document(path: Path, model: type[Model]) -> Model:
+    """The document at ``path`` as ``model``; every error of it in one message.
+
+    Raises ``ParamsError`` that names each wrong place, and the nearest known name of an unknown one.
+    """
+    plain = _plain(load_yaml(path))
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        lines = [_describe(item, model) for item in error.errors(include_url=False)]
+        text = "; ".join(dict.fromkeys(lines))
+        raise ParamsError(f"{path.name}: {text}", file=str(path), hint=f"Mend {path.name}.") from error
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.allow_duplicate_keys = False
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.Representer = _Representer
+    return yaml
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes ``null``, not nothing: a key without a value looks unfinished.
+
+    A class of its own, as DVC uses ruamel too.
+    """
+
+
+_Representer.add_representer(
+    type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
+def _plain(value: Any) -> Any:
+    """Round-trip types as plain ones, which is what a document is checked as."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def _describe(item: Any, model: type[BaseModel]) -> str:
+    location = [part for part in item["loc"] if part != "[key]"]
+    place = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        known = _known_names(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        return f"unknown parameter {place!r} ({guess})"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    shown = item.get("input")
+    value = f", not {shown!r}" if isinstance(shown, str | int | float | bool) and repr(shown) not in message else ""
+    return f"{place}: {message[:1].lower()}{message[1:]}{value}" if place else message
+
+
+def _known_names(model: type[BaseModel], location: list[Any]) -> list[str]:
+    """The field names that are allowed at a place, found by walking the JSON Schema."""
+    schema = model.model_json_schema(by_alias=True)
+    nodes = [schema]
+    for part in location:
+        nodes = [child for node in nodes for child in _children(_resolve(node, schema), part, schema)]
+    names: list[str] = []
+    for node in nodes:
+        for option in _options(_resolve(node, schema), schema):
+            names.extend(option.get("properties", {}))
+    return list(dict.fromkeys(names))
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _options(node: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [node]
+    for word in ("anyOf", "oneOf", "allOf"):
+        for option in node.get(word, []):
+            found.extend(_options(_resolve(option, schema), schema))
+    return found
+
+
+def _children(node: dict[str, Any], part: Any, schema: dict[str, Any]) -> list[dict[str, Any]]:
+    children: list[dict[str, Any]] = []
+    for option in _options(node, schema):
+        if isinstance(part, int):
+            children.extend([option["items"]] if "items" in option else [])
+        elif part in option.get("properties", {}):
+            children.append(option["properties"][part])
+        elif isinstance(option.get("additionalProperties"), dict):
+            children.append(option["additionalProperties"])
+        elif option.get("properties", {}).get("op", {}).get("const") == part:
+            children.append(option)  # a discriminated union puts its tag into the location
+    return children
+
+
+def root_value(document: RootModel[Any]) -> Any:
+    """The plain value of a root document, as it is written to YAML."""
+    return document.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,184 @@
+"""What each command does and prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from support.bench import Bench, picture_bytes
+
+
+def build(run: Callable, bench: Bench) -> None:
+    bench.params(augment={"recipes": {"flip": {"operations": [{"op": "flip"}]}}})
+    for arguments in (("add", "pets", "../source"), ("ingest", "pets"), ("clean",), ("augment",)):
+        ran = run(*arguments)
+        assert ran.code == 0, ran.err
+
+
+def test_init_writes_a_project_and_overwrites_nothing(run: Callable, tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    ran = run("init", str(root), "--json")
+    assert ran.code == 0
+    assert ran.json()["created"] == ["git repository", "DVC repository"]
+    assert {path.name for path in root.iterdir()} == {
+        ".dvc", ".dvcignore", ".git", "data", "dvc.yaml", "params.yaml", "schemas", "sources.lock.yaml",
+        "tools.lock.yaml",
+    }  # fmt: skip
+    assert "type = hardlink, copy" in (root / ".dvc" / "config").read_text()
+    again = run("init", str(root))
+    assert again.code == 2
+    assert "holds a project already" in again.err
+
+
+def test_the_params_it_writes_are_the_defaults(bench: Bench) -> None:
+    from dsetkit.spec.params import Params
+
+    assert bench.project.params == Params()
+
+
+def test_add_says_what_it_found_and_why(run: Callable, bench: Bench) -> None:
+    ran = run("add", "pets", "../source", "--license", "MIT")
+    assert ran.out.startswith("Added pets: 4 pictures, 1 label file, ")
+    assert "format coco: " in ran.out
+    text = (bench.root / "params.yaml").read_text()
+    assert "path: ../source\n" in text
+    assert "format: coco" in text
+    assert "# left empty" in text or "left empty" in text  # comments stay
+    lock = (bench.root / "sources.lock.yaml").read_text()
+    assert "pictures: 4" in lock
+
+
+def test_status_knows_what_is_built_and_what_is_stale(run: Callable, bench: Bench) -> None:
+    assert run("status").code == 1
+    build(run, bench)
+    ran = run("status", "--json")
+    assert ran.code == 0
+    assert {item["name"]: item["state"] for item in ran.json()["snapshots"]} == {
+        "raw/pets": "built", "cleaned": "built", "augmented": "built",
+    }  # fmt: skip
+    bench.params(clean={"max_invalid": 0.5})
+    ran = run("status", "--json")
+    assert ran.code == 1
+    assert {item["name"]: item["state"] for item in ran.json()["snapshots"]} == {
+        "raw/pets": "built", "cleaned": "stale", "augmented": "stale",
+    }  # fmt: skip
+
+
+def test_remove_takes_a_source_out(run: Callable, bench: Bench) -> None:
+    build(run, bench)
+    assert run("remove", "pets").code == 0
+    assert not (bench.root / "data/raw/pets").exists()
+    assert "pets" not in (bench.root / "params.yaml").read_text()
+    assert (bench.root / "sources.lock.yaml").read_text() == "{}\n"
+    assert bench.source.folder.is_dir()
+
+
+def test_show_a_snapshot_and_a_sample(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    build(run, bench)
+    ran = run("show", "data/cleaned")
+    assert ran.out.startswith("cleaned  4 samples, 4 annotations\n")
+    assert "normalise by x' = (x − mean) / std of train" in ran.out
+    png = tmp_path / "one.png"
+    ran = run("show", "data/cleaned", "2.jpg", "--png", str(png))
+    assert ran.out.startswith("pets/images/2.jpg\n  64×48 px, image/jpeg, RGB")
+    with Image.open(png) as drawn:
+        assert drawn.size == (64, 48)
+    assert run("show", "data/cleaned", "--png", str(png)).code == 0
+    assert run("show", "data/cleaned", "2.jpg", "--json").json()["annotations"][0]["category"] == "cat"
+    missing = run("show", "data/cleaned", "22.jpg")
+    assert missing.code == 2
+    assert "22.jpg" in missing.err
+
+
+def test_why_tells_a_samples_story(run: Callable, bench: Bench) -> None:
+    bench.source.put("twin.jpg", bench.source.pictures["0.jpg"], [("cat", [4.0, 4.0, 20.0, 16.0])])
+    bench.source.boxes["1.jpg"] = [("cat", [5.0, 5.0, 0.0, 4.0]), ("cat", [50.0, 30.0, 15.0, 10.0])]
+    bench.source.write()
+    build(run, bench)
+    twin = run("why", "twin.jpg")
+    assert "raw/pets: kept, 1 annotation" in twin.out
+    assert "cleaned: rejected, duplicate ('pets/images/0.jpg' has the same bytes)" in twin.out
+    mended = run("why", "pets/images/1.jpg")
+    assert "annotation 2 (cat) turned away: box-degenerate" in mended.out
+    assert "clipped" in mended.out
+    kept = run("why", "0.jpg", "--json").json()
+    assert kept["stages"][1]["duplicates"] == ["pets/images/twin.jpg"]
+    nobody = run("why", "nobody.jpg")
+    assert nobody.code == 2
+
+
+def test_verify_finds_a_flipped_byte(run: Callable, bench: Bench) -> None:
+    build(run, bench)
+    assert run("verify").code == 0
+    shard = next((bench.root / "data/cleaned/shards").iterdir())
+    data = bytearray(shard.read_bytes())
+    data[700] ^= 1
+    shard.unlink()
+    shard.write_bytes(data)
+    ran = run("verify", "data/cleaned")
+    assert ran.code == 1
+    assert shard.name in ran.out
+    assert "pets/images/" in ran.out
+
+
+def test_formats_are_listed(run: Callable) -> None:
+    names = [item["name"] for item in run("formats", "--json").json()]
+    assert names == ["coco", "csv", "image_folder", "voc", "yolo"]
+    assert "pixels" in run("formats", "voc").out
+
+
+def test_validate_with_a_contract(run: Callable, bench: Bench) -> None:
+    (bench.root / "schemas" / "pets.py").write_text(
+        "from typing import Literal\nimport dsetkit\nclass Label(dsetkit.Annotation):\n    category: Literal['dog']\n"
+    )
+    labels = "../source/annotations.json"
+    assert run("validate", labels).code == 0
+    ran = run("validate", labels, "--format", "coco", "--schema", "schemas.pets:Label")
+    assert ran.code == 1
+    assert "category 'cat' is not one of 'dog'" in ran.out
+    assert len(run("validate", labels, "--schema", "schemas.pets:Label", "--json").json()) == 4
+
+
+def test_schema_infer_and_export(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    run("add", "pets", "../source")
+    ran = run("schema", "infer", "pets")
+    assert ran.code == 0, ran.err
+    assert (bench.root / "schemas" / "pets.py").is_file()
+    assert run("validate", "../source/annotations.json", "--schema", "schemas.pets:Label").code == 0
+    assert run("schema", "infer", "pets").code == 2  # not overwritten
+    assert json.loads(run("schema", "export", "params").out)["title"] == "Params"
+    assert run("schema", "export", "--out", str(tmp_path / "json")).code == 0
+    assert (tmp_path / "json" / "labels" / "v1.json").is_file()
+
+
+def test_convert_and_export(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    ran = run("convert", "../source", str(tmp_path / "voc"), "--to", "voc", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json()["samples"], ran.json()["annotations"]) == (4, 4)
+    back = run("convert", str(tmp_path / "voc"), str(tmp_path / "yolo"), "--from", "voc", "--to", "yolo")
+    assert back.out.startswith("Wrote 4 samples, 4 annotations as yolo")
+    build(run, bench)
+    ran = run("export", "data/augmented", str(tmp_path / "out"), "--format", "coco", "--split", "train")
+    assert ran.code == 0, ran.err
+    again = run("export", "data/augmented", str(tmp_path / "out"), "--format", "coco")
+    assert again.code == 2
+    ran = run("export", "data/augmented", str(tmp_path / "none"), "--format", "coco", "--split", "holdout")
+    assert ran.code == 2
+    assert "train" in ran.err
+    ran = run("export", "data/cleaned", str(tmp_path / "classes"), "--format", "image_folder", "--strict")
+    assert ran.code == 1
+    assert not (tmp_path / "classes").exists()
+
+
+def test_names_from_data_cannot_drive_the_terminal(run: Callable, bench: Bench) -> None:
+    bench.source.categories = ["[red]cat[/red]\x1b[31m", "dog"]
+    for name in list(bench.source.boxes):
+        bench.source.boxes[name] = [("[red]cat[/red]\x1b[31m", [4.0, 4.0, 20.0, 16.0])]
+    bench.source.put("[bold].jpg", picture_bytes(9), [("dog", [1.0, 1.0, 9.0, 9.0])])
+    bench.source.write()
+    build(run, bench)
+    out = run("show", "data/cleaned").out
+    assert "\x1b" not in out
+    assert "[red]cat[/red]" in out
