@@ -68,9 +68,10 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _parameter(item: Any) -> str:
     if item.param_type_name == "argument":
-        return str(item.make_metavar(typer.Context(typer.main.get_command(app))))
+        name = str(item.metavar or item.name.upper())
+        return name if item.required or name.startswith("[") else f"[{name}]"
     names = ", ".join(item.opts)
-    return names if item.is_flag else f"{names} {item.type.name.upper()}"
+    return names if item.is_flag else f"{names} {item.metavar or item.name.upper()}"
 
 
 def _keys(node: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -94,6 +94,13 @@ class Format(ABC):
     def label_files(self, tree: Tree) -> list[str]:
         """Paths of this format's label files in the tree, sorted; what the source's lock covers beside pictures."""
 
+    def side_files(self, tree: Tree) -> list[str]:
+        """Those of ``label_files`` that hold no labels themselves: lists of splits, names of classes.
+
+        A source's lock covers them and does not count them.
+        """
+        return []
+
     def pictures(self, tree: Tree) -> list[str]:
         """Paths of the files that count as pictures, sorted."""
         return [path for path in tree.entries if _extension(path) in PICTURE_EXTENSIONS]

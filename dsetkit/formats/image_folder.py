@@ -26,12 +26,9 @@ from dsetkit.storage.tree import Tree
 
 _CONTAINERS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "data"})
 _NO_PICTURE = frozenset(
-    {".txt", ".md", ".rst", ".html", ".htm", ".pdf", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml"}
+    {".txt", ".md", ".rst", ".html", ".htm", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml"}
     | {".yaml", ".yml", ".toml", ".ini", ".cfg", ".db", ".py", ".ipynb", ".sh", ".log", ".parquet", ".npy", ".npz"}
     | {".pkl", ".mat", ".zip", ".tar", ".gz", ".tgz", ".7z", ".cache", ".dvc", ".lnk"}
-)
-_TEXT_NAMES = frozenset(
-    {"license", "licence", "copying", "notice", "readme", "authors", "changelog", "makefile", "source"}
 )
 _BESIDE = frozenset({".xml", ".json", ".txt"})
 
@@ -236,5 +233,4 @@ def _extension(path: str) -> str:
 
 
 def _may_be_picture(path: str) -> bool:
-    extension = _extension(path)
-    return extension not in _NO_PICTURE if extension else path.rpartition("/")[2].casefold() not in _TEXT_NAMES
+    return _extension(path) not in _NO_PICTURE

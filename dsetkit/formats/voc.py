@@ -90,6 +90,10 @@ class Voc(Format):
         """All XML files, lists in ``ImageSets`` and ``labelmap.txt``."""
         return [path for path in tree.entries if extension_of_path(path) == ".xml" or is_set_file(path)]
 
+    def side_files(self, tree: Tree) -> list[str]:
+        """Lists in ``ImageSets`` and ``labelmap.txt``."""
+        return [path for path in tree.entries if is_set_file(path)]
+
     def pictures(self, tree: Tree) -> list[str]:
         """All but masks and their renderings."""
         return [path for path in super().pictures(tree) if not is_mask(path)]

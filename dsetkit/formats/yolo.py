@@ -95,9 +95,13 @@ class Yolo(Format):
 
     def label_files(self, tree: Tree) -> list[str]:
         """Label files, names of classes, YAML and lists of pictures."""
-        lists = (path for path in tree.entries if path.rpartition("/")[2].casefold() in _LISTS)
         labels = (item.path for item in find_label_files(tree, self.pictures(tree)))
-        return sorted({*naming_files(tree), *lists, *labels}, key=str.encode)
+        return sorted({*self.side_files(tree), *labels}, key=str.encode)
+
+    def side_files(self, tree: Tree) -> list[str]:
+        """Names of classes, YAML and lists of pictures."""
+        lists = (path for path in tree.entries if path.rpartition("/")[2].casefold() in _LISTS)
+        return sorted({*naming_files(tree), *lists}, key=str.encode)
 
     def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
         """One row a picture that has a label file or is in a subset."""

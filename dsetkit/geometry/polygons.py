@@ -82,3 +82,8 @@ def _flat(ring: Any, width_px: int, height_px: int) -> Ring:
     """A shapely ring as flat floats, not closed, held inside the frame against rounding."""
     points = np.asarray(ring.coords, np.float64)[:-1, :2]
     return tuple(np.clip(points, 0.0, (width_px, height_px)).reshape(-1).tolist())
+
+
+def shape_versions() -> dict[str, str]:
+    """The version of GEOS, which decides on the vertices of polygons that are cut."""
+    return {"geos": ".".join(map(str, shapely.geos_version))}

@@ -32,4 +32,6 @@ def codec_versions() -> dict[str, str]:
     for name, feature in _LIBRARIES.items():
         if feature in known and features.check(feature):
             versions[name] = features.version(feature) or "unknown"
+    if "zlib_ng" in versions:
+        del versions["zlib"]  # Pillow then states the system's zlib, which it does not use
     return dict(sorted(versions.items()))

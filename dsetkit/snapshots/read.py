@@ -146,7 +146,9 @@ class Snapshot:
         return self._store.rejected()
 
     def find_key(self, text: str) -> str:
-        """The key that is ``text``, else the only one that ends in ``/<text>``.
+        """The key that is ``text``, else the only one that ends in ``/<text>``, or in the rest of it within its source.
+
+        So ``pets/cat.jpg`` and ``cat.jpg`` both find ``pets/images/cat.jpg``.
 
         Raises ``NotFoundError`` where there is none (its hint names near ones) or more than one.
         """
@@ -154,10 +156,11 @@ class Snapshot:
             return text
         found: list[str] = []
         near: list[str] = []
+        source, slash, rest = text.partition("/")
         name = text.rpartition("/")[2].rpartition(".")[0].casefold() or text.casefold()
         for table in self.iter_tables(("key",)):
             for key in table["key"].to_pylist():
-                if key.endswith(f"/{text}"):
+                if key.endswith(f"/{text}") or (slash and key.startswith(f"{source}/") and key.endswith(f"/{rest}")):
                     found.append(key)
                 elif len(near) < 1000 and name in key.casefold():
                     near.append(key)
@@ -234,9 +237,7 @@ class Snapshot:
         """The place in the whole snapshot."""
         if isinstance(which, str):
             found = self._find(which)
-            if found is None:
-                raise self._no_key(which, self._neighbours(which))
-            return found
+            return self._place(self.find_key(which)) if found is None else found
         place = which + len(self) if which < 0 else which
         if not 0 <= place < len(self):
             raise IndexError(f"sample {which} of {len(self)}")
@@ -248,9 +249,6 @@ class Snapshot:
             return found
         at = int(np.searchsorted(self._rows, found))
         return found if at < len(self._rows) and self._rows[at] == found else None
-
-    def _neighbours(self, key: str) -> list[str]:
-        return [] if self._rows is not None else self._store.keys_near(key)
 
     def _no_key(self, text: str, near: list[str]) -> NotFoundError:
         close = get_close_matches(text, near, 3, 0.5)

@@ -156,16 +156,6 @@ class Store:
 
         return self._keys.get(part, read)
 
-    def keys_near(self, key: str) -> list[str]:
-        """Keys that stand near where this one would."""
-        near: list[str] = []
-        for run in self._runs:
-            firsts = [self.info.parts[part].first_key for part in run]
-            keys = self.keys(run[max(0, bisect.bisect_right(firsts, key) - 1)])
-            at = bisect.bisect_left(keys, key)
-            near += keys[max(0, at - 500) : at + 500]
-        return near
-
     def read_bytes(self, place: Row) -> bytes:
         """A picture's bytes by its ``PLACE``: one ranged read, checked against the digest.
 

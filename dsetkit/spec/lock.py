@@ -15,7 +15,7 @@ class SourceLock(Document):
     """SHA-256 over the path and SHA-256 of each picture and label file, in path order."""
     pictures: int = Field(ge=0)
     labels: int = Field(ge=0)
-    """Label files."""
+    """Files with labels; lists of splits and names of classes are covered by ``digest`` and not counted."""
     size_bytes: int = Field(ge=0)
     """Of all of them."""
 

@@ -44,12 +44,14 @@ class SourceParams(Document):
     exclude: tuple[str, ...] = ()
     """Glob patterns, relative to the source, of files to leave out."""
     license: str | None = None
+    """The licence its pictures are under, where the labels do not say."""
 
 
 class ShardsParams(Document):
     """How snapshots are cut."""
 
     target_bytes: int = Field(default=8 * 1024 * 1024, ge=4096)
+    """About how large a shard is: from a quarter of this to four times."""
 
 
 class IngestParams(Document):
@@ -296,9 +298,14 @@ class Params(Document):
     """The whole of ``params.yaml``."""
 
     sources: dict[SourceName, SourceParams] = Field(default_factory=dict)
+    """Where pictures and labels come from; written by ``dsetkit add``."""
     schema_: str | None = Field(default=None, alias="schema")
     """The contract of the whole dataset, ``module:Name``."""
     shards: ShardsParams = ShardsParams()
+    """How snapshots are cut."""
     ingest: IngestParams = IngestParams()
+    """Limits on what is taken in."""
     clean: CleanParams = CleanParams()
+    """What ``clean`` does, in this order."""
     augment: AugmentParams = AugmentParams()
+    """What ``augment`` makes."""

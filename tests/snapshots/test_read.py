@@ -191,6 +191,8 @@ def test_find_key(snapshot: Snapshot, kit: SimpleNamespace, tmp_path: Path) -> N
     kit.write_snapshot(tmp_path / "two", [(kit.row_of(1, key=f"{name}/x/same.jpg"), None) for name in "abcd"])
     two = open_snapshot(tmp_path / "two")
     assert two.find_key("a/x/same.jpg") == "a/x/same.jpg"
+    assert two.find_key("b/same.jpg") == "b/x/same.jpg"  # within its source
+    assert two["b/same.jpg"].key == "b/x/same.jpg"
     messages = []
     for place, text in (
         (snapshot, "picture_0002.jpg"),
@@ -210,8 +212,7 @@ def test_find_key(snapshot: Snapshot, kit: SimpleNamespace, tmp_path: Path) -> N
         "cleaned has no sample 'nothing alike'. List its keys: column('key').",
         "4 samples of cleaned end in 'same.jpg'. Say which: 'a/x/same.jpg', 'b/x/same.jpg', 'c/x/same.jpg' ....",
         "cleaned has no sample 'ame.jpg'. Near it: 'd/x/same.jpg', 'c/x/same.jpg', 'b/x/same.jpg'.",
-        "cleaned has no sample 'blood/picture_00003.jpg'. Near it: 'blood/picture_00010.jpg', "
-        "'blood/picture_00008.jpg', 'blood/picture_00006.jpg'.",
+        "cleaned has no sample 'blood/picture_00003.jpg'. Near it: 'tissue/picture_00003.jpg'.",
     ]
 
 
