@@ -93,7 +93,8 @@ def apply_to_annotations(
     ``min_visible`` (of its area in the picture; of a polyline's length; of the number of points) is left is dropped,
     as it was, with a finding ``out-of-view``. An upright box becomes the enclosure of what the turned box still covers.
     In a mirror keypoints change names by their category's ``flip_pairs``, and where left and right change the reserved
-    attribute ``pose`` does. ``image_label`` and ``caption`` stay. A relation to a dropped annotation goes with it.
+    attribute ``pose`` does. ``image_label`` and ``caption`` stay. Relations and ``based_on`` that name
+    a dropped annotation go with it.
     Raises ``UsageError`` for steps that do not fit, ``ValueError`` for a broken mask.
     """
     moves = [part for part in plan(steps, width_px, height_px) if isinstance(part, Move)]
@@ -103,14 +104,14 @@ def apply_to_annotations(
     kept: list[Row] = []
     dropped: list[tuple[Row, Finding]] = []
     for ann in annotations:
-        moved, share = _follow(ann, moves, width_px, height_px, by_name.get(ann.get("category") or ""))
+        moved, share = _follow(ann, moves, width_px, height_px, _category_of(ann, by_name))
         if moved is not None and share >= min_visible - 1e-9:
             kept.append(moved)
         else:
             message = f"{share:.1%} of it is still in the picture; at least {min_visible:.1%} is asked for"
             dropped.append((ann, Finding(code="out-of-view", message=message)))
     gone = {ann["id"] for ann, _ in dropped}
-    return [_without_relations(ann, gone) for ann in kept], dropped, moves[-1].width_px, moves[-1].height_px
+    return [_without_links(ann, gone) for ann in kept], dropped, moves[-1].width_px, moves[-1].height_px
 
 
 def _follow(
@@ -166,8 +167,17 @@ def _mirror_pose(ann: Row) -> Row:
     return {**ann, "attributes": {**ann["attributes"], "pose": _MIRRORED_POSE[pose]}}
 
 
-def _without_relations(ann: Row, gone: set[str]) -> Row:
+def _category_of(ann: Row, by_name: Mapping[str, Category]) -> Category | None:
+    """Its category, else the first of several that has keypoints."""
+    several = (by_name.get(name) for name in (ann.get("category"), *ann.get("categories", ())) if name is not None)
+    known = [category for category in several if category is not None]
+    return next((category for category in known if category.keypoint_names), known[0] if known else None)
+
+
+def _without_links(ann: Row, gone: set[str]) -> Row:
     relations = ann.get("relations", ())
+    if ann.get("based_on") in gone:
+        ann = {name: value for name, value in ann.items() if name != "based_on"}
     if not any(relation["target"] in gone for relation in relations):
         return ann
     return {**ann, "relations": tuple(relation for relation in relations if relation["target"] not in gone)}

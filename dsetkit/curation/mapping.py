@@ -274,7 +274,7 @@ def _check_params(params: CategoriesParams) -> None:
         if params.names and target is not None and target not in params.names:
             raise ParamsError(
                 f"clean.categories.map has {short(entry)}: {short(target)}, which clean.categories.names does not have"
-                + suggest(target, params.names).rstrip("?"),
+                + suggest(target, params.names),
                 file="params.yaml",
                 hint="Map to one of the names, or add the name at the end of the list.",
             )

@@ -19,9 +19,9 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'WBC'?"``, or nothing."""
+    """``"; the nearest is 'WBC'"``, or nothing; more text or a full stop may follow."""
     near = nearest_name(name, known)
-    return "" if near is None else f"; did you mean {near!r}?"
+    return "" if near is None else f"; the nearest is {near!r}"
 
 
 def list_names(names: Sequence[str], at_most: int = 8) -> str:

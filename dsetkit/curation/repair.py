@@ -31,10 +31,14 @@ SHAPE_UNREADABLE = "shape-unreadable"
 INVALID_FINDINGS = frozenset(
     {
         "box-inverted",  # corners the wrong way round, or a negative side; the reader turned them
+        "coordinate-beyond",  # beyond any picture; that part of it was left out
         "coordinates-not-finite",  # NaN or infinity
+        "keypoints-length",
         "keypoints-unreadable",
         "mask-corrupt",  # run lengths that do not fill the mask's size
+        "mask-invalid",
         "mask-unreadable",
+        "polygon-odd",  # a part that is no list of x, y pairs was left out
         "polygon-too-short",  # fewer than three points
         MASK_SIZE,
         SHAPE_UNREADABLE,

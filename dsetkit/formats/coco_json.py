@@ -78,6 +78,8 @@ class Parsed(NamedTuple):
     """Name of a list → the places its elements had in the file, where some are gone."""
     findings: dict[int, str]
     """Place of an annotation in the file → what it had to be kept without."""
+    lost: tuple[Any, ...] = ()
+    """What the annotations that are gone give as their ``image_id``."""
 
     def place(self, name: str, index: int) -> str:
         """Where in the file the element stands: ``annotations[12]``."""
@@ -137,6 +139,7 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed:
     _check_document(document, file)
     places: dict[str, list[int]] = {}
     findings: dict[int, str] = {}
+    lost: list[Any] = []
     out = dict(document)
     for name, kind in _ELEMENTS.items():
         kept: list[Any] = []
@@ -147,13 +150,15 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed:
             except ValidationError as error:
                 checked = _salvage(error, element, name, index, file, issues, findings)
                 if checked is None:
+                    if name == "annotations" and isinstance(element, dict):
+                        lost.append(element.get("image_id"))
                     continue
             kept.append(checked)
             places[name].append(index)
         out[name] = kept
     if "annotations" not in document:
         del out["annotations"]
-    return Parsed(out, places, findings)
+    return Parsed(out, places, findings, tuple(lost))
 
 
 def _salvage(

@@ -47,6 +47,8 @@ class CocoReader:
         self.licenses: dict[tuple[str, str | None], License] = {}
         self.unfound: dict[str, tuple[Any, ...]] = {}
         """Key of a picture that is not at hand → what its first file said of it."""
+        self.incomplete: set[str] = set()
+        """Keys of pictures of which an annotation could not be read."""
         self.ids: dict[str, dict[str, tuple[Row, str]]] = {}
         """Key → annotation id → the annotation, and the path of its file."""
 
@@ -60,6 +62,8 @@ class CocoReader:
             Category.model_validate({**draft, "index": index})
             for index, draft in enumerate(self.categories.drafts.values())
         ]
+        for key in self.incomplete:
+            self.rows[key]["labelled"] = "partial"
         rows = ({name: value for name, value in row.items() if value != []} for row in self.rows.values())
         return LabelSet.from_rows(rows, categories, self.info, tuple(self.licenses.values()), self.issues.all())
 
@@ -93,6 +97,10 @@ class _FileReader:
             self._read_image(raw, self.parsed.place("images", index))
         for index, raw in enumerate(document.get("annotations") or ()):
             self._read_annotation(raw, index)
+        for number in self.parsed.lost:
+            key = self.keys.get(ident(number) or "")
+            if key is not None:
+                reader.incomplete.add(key)
 
     def _read_image(self, raw: Mapping[str, Any], place: str) -> None:
         number = ident(raw.get("id"))
@@ -193,6 +201,8 @@ class _FileReader:
             message += "; the annotation was left out" if shape is None else "; the annotation has none"
             self.notes.add("category-missing", message, place, "Add the category, or correct the id.", key=key)
         if shape is None:
+            if findings or category is None:
+                self.reader.incomplete.add(key)
             if findings and category is not None:
                 place = self.parsed.place("annotations", index)
                 message = f"{findings[0]['message']}; nothing of it is left"

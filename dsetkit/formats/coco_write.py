@@ -48,6 +48,7 @@ class CocoPlan:
         annotation_ids: list[str] = []
         places, suffixes = Places(), Places()
         number = 1
+        has_labels = False
         for row in export.rows():
             key = row["key"]
             self.places[key] = places.take(f"images/{safe_path(key)}")
@@ -64,8 +65,11 @@ class CocoPlan:
                 annotation_ids.append(annotation["id"])
                 if annotation["kind"] not in ("caption", "image_label"):
                     self.has_instances = True
+                has_labels = has_labels or annotation["kind"] == "image_label"
                 for point in annotation.get("keypoints", ()):
                     names.get(annotation.get("category") or "", {}).setdefault(point["name"])
+        # A file of captions lists no categories, so where there are some another has to.
+        self.has_instances = self.has_instances or (bool(categories) and not has_labels)
         self.keeps_annotation_ids = _all_whole(annotation_ids) and "0" not in annotation_ids
         self.keeps_image_ids = _all_whole(list(image_ids.values()))
         self.image_ids = (
@@ -187,7 +191,10 @@ def write(export: Export, sink: Sink, plan: CocoPlan, capabilities: Capabilities
         "categories": _listed([_dump(_category(category)) for category in plan.categories]),
     }
     for name in sorted(images):
-        parts = {**head, "images": _listed(images[name]), "annotations": _listed(lines.get(name, []))}
+        # As in COCO's own: pycocotools expects a category of every annotation of a file that lists categories.
+        without = "categories" if name.startswith("annotations/captions") else ""
+        parts = {part: text for part, text in head.items() if part != without}
+        parts |= {"images": _listed(images[name]), "annotations": _listed(lines.get(name, []))}
         text = ",\n".join(f'"{part}": {value}' for part, value in parts.items())
         sink.write(name, f"{{\n{text}\n}}\n".encode())
 

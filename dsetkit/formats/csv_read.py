@@ -87,6 +87,7 @@ class CsvReader:
         except ValueError as error:
             hint = "Correct the cell; the row was left out."
             self.issues.add("row-malformed", str(error), file=path, place=place, key=row["key"], hint=hint)
+            row["labelled"] = "partial"
             return None
         if not annotation and box is None:
             return None

@@ -283,11 +283,25 @@ def test_a_relation_to_what_was_dropped_goes_with_it():
         "kind": "box",
         "bbox_xywh_px": (60.0, 50.0, 9.0, 9.0),
         "relations": ({"kind": "part_of", "target": "car"}, {"kind": "near", "target": "wheel"}),
+        "based_on": "car",
     }
     crop = {"op": "crop", "values": {"x_px": 50, "y_px": 40, "width_px": 50, "height_px": 40}}
     kept, dropped, _, _ = apply_to_annotations([whole, part], [crop], (), WIDTH, HEIGHT, 0.1)
     assert [row["id"] for row, _ in dropped] == ["car"]
     assert kept[0]["relations"] == ({"kind": "near", "target": "wheel"},)
+    assert "based_on" not in kept[0]
+
+
+def test_of_several_categories_the_one_with_keypoints_says_which_swap():
+    pair = Category(name="face", index=1, keypoint_names=("left_eye", "right_eye"), flip_pairs=((0, 1),))
+    points = ({"name": "left_eye", "x": 10.0, "y": 5.0}, {"name": "right_eye", "x": 20.0, "y": 5.0})
+    row = {"id": "0", "kind": "keypoints", "categories": ("thing", "face"), "keypoints": points}
+    flip = {"op": "flip", "values": {"axis": "horizontal"}}
+    kept = apply_to_annotations([row], [flip], (Category(name="thing", index=0), pair), WIDTH, HEIGHT, 0.1)[0]
+    assert [(point["name"], point["x"]) for point in kept[0]["keypoints"]] == [
+        ("left_eye", WIDTH - 20.0),
+        ("right_eye", WIDTH - 10.0),
+    ]
 
 
 def test_a_degenerate_label_is_kept_while_it_is_in_view():

@@ -106,7 +106,7 @@ def test_of_many_categories_the_nearest_is_named(box: Any) -> None:
     ((_, message),) = told(Contract(Many), box(category="Bloot"))
     assert message == (
         "category 'Bloot' is not one of 'a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8' and 1 more; "
-        "did you mean 'blood'?"
+        "the nearest is 'blood'"
     )
 
 

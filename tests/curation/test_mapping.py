@@ -83,7 +83,7 @@ def test_an_unknown_category_is_told_with_what_may_be_meant(box: Any) -> None:
     assert mapped.finding is not None
     assert mapped.finding.code == "category-unknown"
     assert mapped.finding.message == (
-        "category 'platelet' of source blood is neither in names nor mapped; did you mean 'Platelets'?"
+        "category 'platelet' of source blood is neither in names nor mapped; the nearest is 'Platelets'"
     )
     (issue,) = made.unknown_issues({("blood", "wbc"): 3})
     assert issue.message == "category 'wbc' of source blood is neither in names nor mapped"
@@ -159,7 +159,7 @@ def test_what_has_no_category_passes() -> None:
         (
             {"names": ("Platelets",), "map": {"plt": "Platlets"}},
             "clean.categories.map has 'plt': 'Platlets', which clean.categories.names does not have; "
-            "did you mean 'Platelets'. "
+            "the nearest is 'Platelets'. "
             "Map to one of the names, or add the name at the end of the list.",
         ),
     ],
@@ -172,7 +172,7 @@ def test_params_that_cannot_be(params: dict[str, Any], message: str) -> None:
 
 def test_an_entry_that_no_source_needs_is_told() -> None:
     (issue,) = mapper(map={"wbcs": "cell"}).issues
-    assert issue.message == "clean.categories.map names 'wbcs', which no source lists; did you mean 'wbc'?"
+    assert issue.message == "clean.categories.map names 'wbcs', which no source lists; the nearest is 'wbc'"
 
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=1, unique=True), st.data())

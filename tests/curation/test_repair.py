@@ -133,3 +133,11 @@ def test_what_is_kept_without_a_finding_lies_inside_and_stays(at: Any, clip_px: 
         again = repair(out.annotation, clip_px=clip_px)
         assert again.annotation == out.annotation
         assert again.change is None
+
+
+@pytest.mark.parametrize("code", ["coordinate-beyond", "keypoints-length", "mask-invalid", "polygon-odd"])
+def test_a_shape_of_which_its_reader_left_a_part_out_is_invalid(code):
+    row = {"id": "0", "kind": "box", "bbox_xywh_px": (1.0, 1.0, 5.0, 5.0), "issues": [{"code": code, "message": "m"}]}
+    repair = repair_annotation(row, 20, 10, RepairParams())
+    assert repair.annotation == row
+    assert [finding.code for finding in repair.findings] == [code]

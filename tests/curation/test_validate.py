@@ -58,7 +58,7 @@ def test_categories_must_be_among_those_the_labels_list(rows: list[Any]) -> None
     labels = SimpleNamespace(table=table_from_rows(rows, Sample), categories=(Category(name="WBC", index=0),))
     assert [(issue.code, issue.message) for issue in validate(labels, Annotation)] == [
         ("category-undefined", "category 'RBC' is not among the labels' categories"),
-        ("category-undefined", "category 'wbc' is not among the labels' categories; did you mean 'WBC'?"),
+        ("category-undefined", "category 'wbc' is not among the labels' categories; the nearest is 'WBC'"),
     ]
 
 

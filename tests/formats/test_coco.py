@@ -382,6 +382,22 @@ def test_pycocotools_opens_what_is_written(tmp_path):
     assert (tmp_path / "out/images" / dataset.loadImgs(17)[0]["file_name"]).is_file()
 
 
+@pytest.mark.parametrize("name", ["captions_train.json", "labels_train.json"])
+def test_pycocotools_opens_files_without_boxes(tmp_path, name):
+    write_labels(full_export(), tmp_path / "out", "coco")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert COCO(str(tmp_path / "out/annotations" / name)).getImgIds() == [17]
+
+
+def test_categories_outlive_captions_alone(tmp_path):
+    caption = {"id": "1", "kind": "caption", "text": "a cat"}
+    rows = [{"key": "a.jpg", "labelled": "yes", "annotations": [caption]}]
+    write_labels(MemoryExport(rows, [Category(name="cat", index=0)]), tmp_path / "out", "coco")
+    again = read_labels(tmp_path / "out", "coco")
+    assert [category.name for category in again.categories] == ["cat"]
+    assert again.rows[0]["annotations"] == [{"id": "1", "source_id": "1", "kind": "caption", "text": "a cat"}]
+
+
 def test_ids_that_are_no_numbers_are_made_from_keys_and_stay(tmp_path):
     box = {"id": "0", "kind": "box", "category": "cat", "bbox_xywh_px": (1.0, 1.0, 2.0, 2.0)}
     rows = [{"key": f"s/{name}.jpg", "labelled": "yes", "annotations": [box]} for name in "abc"]
@@ -494,3 +510,20 @@ def test_predictions_are_refused_with_what_to_do(shared_data):
     path = shared_data / "coco-results/instances_val2014_fakebbox100_results.json"
     with pytest.raises(FormatError, match="is a list, as COCO results"):
         read_labels(path, "coco")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"bbox": "1,2,3,4"},
+        {"segmentation": {"size": [10, 20], "counts": [1, 2]}},
+        {"category_id": 99},
+    ],
+)
+def test_a_picture_of_which_an_annotation_is_unreadable_is_labelled_in_part(tmp_path, bad):
+    good = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 1, 2, 2]}
+    first = document([good, {"id": 2, "image_id": 1, "category_id": 3, **bad}])
+    put(tmp_path, {"annotations/instances_a.json": first, "annotations/instances_b.json": document([good])})
+    (row,) = read_labels(tmp_path, "coco").rows
+    assert row["labelled"] == "partial"
+    assert len(row["annotations"]) == 1

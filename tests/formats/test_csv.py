@@ -237,3 +237,13 @@ def test_voc_wins_over_a_table_beside_it(shared_data, name):
     found, others = registry.detect(scan(str(shared_data / name)))
     assert found.format == "voc"
     assert "csv" in [other.format for other in others]
+
+
+def test_a_picture_of_which_a_row_is_malformed_is_labelled_in_part(tmp_path):
+    text = "filename,xmin,ymin,xmax,ymax,class\na.jpg,x,2,10,12,c\na.jpg,1,2,10,12,c\nb.jpg,1,2,10,12,c\n"
+    (tmp_path / "l.csv").write_text(text)
+    rows = read_labels(tmp_path, "csv").rows
+    assert [(row["key"], row["labelled"], len(row["annotations"])) for row in rows] == [
+        ("a.jpg", "partial", 1),
+        ("b.jpg", "yes", 1),
+    ]
