@@ -2,6 +2,9 @@
 
 DVC removes an output before its stage runs, but the objects stay in its cache; a stage that finds its own last
 output there computes only what is new.
+
+DVC trusts a cached object that nobody may write to without looking into it, and links it in place of the good file a
+stage has made anew. So a damaged shard or part is deleted from the cache here, as DVC does with one that it doubts.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,8 @@ from ruamel.yaml.error import YAMLError
 
 from dsetkit.errors import DsetkitError
 from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.snapshots.sound import SoundFiles
+from dsetkit.stages.project import Project
 from dsetkit.storage.folder import MappedFolder
 
 if TYPE_CHECKING:
@@ -26,8 +32,8 @@ if TYPE_CHECKING:
 def last_output(root: Path, place: Path) -> Snapshot | None:
     """The newest snapshot that the project at ``root`` has committed at ``place``, or what stands there outside DVC.
 
-    Looked for in ``dvc.lock``, then as HEAD has it, then MERGE_HEAD. None where no version of it is whole in the
-    cache: a memory is a convenience, never needed.
+    Looked for in ``dvc.lock``, then as HEAD has it, then MERGE_HEAD. Shards that are not in the cache
+    are not known then. None where nothing of it can be used: a memory is a convenience, never needed.
     """
     if not (root / ".dvc").is_dir():
         return _open_quietly(place)
@@ -36,9 +42,10 @@ def last_output(root: Path, place: Path) -> Snapshot | None:
         return None
     from dvc.repo import Repo
 
+    sound = SoundFiles(Project(root).stat_cache)
     with Repo(str(root)) as repo:
         for oid in dict.fromkeys(versions):
-            snapshot = _from_cache(repo, oid, place)
+            snapshot = _from_cache(repo, oid, place, sound)
             if snapshot is not None:
                 return snapshot
     return None
@@ -73,7 +80,7 @@ def _recorded(root: Path, place: Path) -> Iterator[str]:
                     yield str(out["md5"])
 
 
-def _from_cache(repo: Repo, oid: str, place: Path) -> Snapshot | None:
+def _from_cache(repo: Repo, oid: str, place: Path, sound: SoundFiles) -> Snapshot | None:
     cache: Any = repo.cache.local
     folder = Path(cache.oid_to_path(oid))
     if not folder.is_file():
@@ -84,6 +91,21 @@ def _from_cache(repo: Repo, oid: str, place: Path) -> Snapshot | None:
     except (ValueError, KeyError, TypeError):
         return None
     try:
-        return open_snapshot(MappedFolder(str(place), files))
+        snapshot = open_snapshot(MappedFolder(str(place), files), check=False)
+        return snapshot if _drop_damaged(snapshot, sound) else None
     except (DsetkitError, OSError):
         return None
+
+
+def _drop_damaged(snapshot: Snapshot, sound: SoundFiles) -> bool:
+    """Delete damaged objects; whether what is left is a memory: all tables, and any shards."""
+    info, folder = snapshot.info, snapshot.folder
+    tables = [*info.parts, *([info.rejected] if info.rejected else [])]
+    lost = [part for part in (*tables, *info.shards) if not sound.is_sound(folder, part.name, part.digest)]
+    for part in lost:
+        path = folder.local_path(part.name)
+        if path is not None:
+            with suppress(OSError):  # a shared cache may not be ours to mend; the memory does without it all the same
+                path.unlink()
+    sound.keep()
+    return not any(part in lost for part in tables) and not (info.shards and all(part in lost for part in info.shards))

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from dsetkit.errors import CheckError, StorageError
 from dsetkit.snapshots.leftovers import SHARDS, leftovers
-from dsetkit.snapshots.parquet import hash_file
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.snapshot import Part
 from dsetkit.storage.atomic import link_or_copy, sync_folder
@@ -61,12 +61,13 @@ class Placed(NamedTuple):
 class Packer:
     """Puts the shards of one snapshot into ``<build>/shards``."""
 
-    def __init__(self, build: Path, memory: Sequence[ShardSource]) -> None:
-        """Finished shards of a killed run in ``build`` are reused, those that ``memory`` has are linked."""
+    def __init__(self, build: Path, memory: Sequence[ShardSource], sound: SoundFiles) -> None:
+        """Finished shards of a killed run in ``build`` are reused, those that ``memory`` has are linked if sound."""
         self.shards: dict[str, Part] = {}
         """All that are in the snapshot, by name, in order."""
         self.statistics: dict[str, int] = {"shards_total": 0, "shards_linked": 0, "shards_packed": 0, "bytes_packed": 0}
         self._build = build
+        self._sound = sound
         self._known: dict[bytes, tuple[Folder, str]] = {}
         here = LocalFolder(build)
         for shard, _ in leftovers(build):
@@ -94,6 +95,21 @@ class Packer:
         offsets = dict(zip([picture.digest for _, picture in pictures], layout(members), strict=True))
         return Placed(part, offsets, linked is None)
 
+    def carry(self, folder: Folder, shards: Sequence[Part]) -> bool:
+        """Bring whole shards of a snapshot into the folder; False, and nothing done, unless all can be linked."""
+        paths = [folder.local_path(shard.name) for shard in shards]
+        for shard, path in zip(shards, paths, strict=True):
+            if path is None or path.stat().st_size != shard.size_bytes or not self._sound.is_sound(folder, shard.name):
+                return False
+        for shard, path in zip(shards, paths, strict=True):
+            assert path is not None
+            self.shards[shard.name] = shard
+            if path != self._build / shard.name:
+                link_or_copy(path, self._build / shard.name)
+        self.statistics["shards_total"] += len(shards)
+        self.statistics["shards_linked"] += len(shards)
+        return True
+
     def _link(self, members: Sequence[Member]) -> Part | None:
         """The shard with just these members, linked from where it is known; None where it is nowhere, or not whole."""
         known = self._known.get(_signature(member.name for member in members))
@@ -113,11 +129,12 @@ class Packer:
         digest = file_name.removesuffix(".tar")
         target = self._build / name
         if name not in self.shards:
+            if not self._sound.is_sound(folder, name):
+                if path == target:  # of a killed run; the machine may have gone down with it
+                    path.unlink()
+                return None
             if path != target:
                 link_or_copy(path, target)
-            elif hash_file(path)[0] != digest:  # of a killed run; the machine may have gone down with it
-                path.unlink()
-                return None
         return Part(name=name, digest=digest, size_bytes=size, rows=len(members))
 
     def _pack(self, pictures: Sequence[tuple[str, PictureBytes]], members: Sequence[Member]) -> Part:

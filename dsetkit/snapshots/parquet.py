@@ -173,6 +173,11 @@ class TableFile:
             table.validate(full=True)
         return starts[number], table
 
+    def read_groups(self) -> Iterator[pa.Table]:
+        """The whole table, a row group (at most ``GROUP_ROWS`` rows) at a time."""
+        for start in self.group_starts[:-1]:
+            yield self.read_group_of(start)[1]
+
     @cached_property
     def group_starts(self) -> list[int]:
         """Number of the first row of each row group, and the number of rows at the end."""

@@ -111,6 +111,12 @@ class Snapshot:
         """As ``snapshot[which]``, but the sparse row."""
         return self._store.row(self._place(which))
 
+    def rows(self, start: int, stop: int) -> list[Row]:
+        """The sparse rows from number ``start`` to before ``stop``; many at once cost far less than one by one."""
+        if self._rows is None:
+            return self._store.rows(start, stop)
+        return [self._store.row(int(place)) for place in self._rows[start:stop]]
+
     @cached_property
     def table(self) -> pa.Table:
         """All of it, in key order. Holds everything in memory."""
@@ -118,7 +124,7 @@ class Snapshot:
         return pa.concat_tables(tables) if tables else arrow_schema(Sample).empty_table()
 
     def iter_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Tables in key order, about one manifest part at a time; with ``columns`` just those, in that order.
+        """Tables in key order, at most about one manifest part each; with ``columns`` just those, in that order.
 
         A column may lead into nested ones: ``annotations.category``. Raises ``UsageError`` for one there is not.
         """
@@ -252,7 +258,10 @@ class Snapshot:
 
     def _no_key(self, text: str, near: list[str]) -> NotFoundError:
         close = get_close_matches(text, near, 3, 0.5)
-        hint = f"Near it: {', '.join(map(repr, close))}." if close else "List its keys: column('key')."
+        if not close and len(self):
+            hint = f"Its keys look like {self.column(('key',))['key'][0].as_py()!r}."
+        else:
+            hint = f"Near it: {', '.join(map(repr, close))}." if close else "It holds no sample at all."
         return NotFoundError(f"{self.info.name} has no sample {text!r}", name=text, hint=hint)
 
     def _rows_of(self, table: pa.Table) -> list[Row]:

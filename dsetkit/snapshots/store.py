@@ -81,7 +81,14 @@ class Store:
         return self._files[number].read(columns)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """All rows in key order, with just these columns; one part at a time where the parts follow each other."""
+        """All rows in key order, with just these columns.
+
+        Where the parts follow each other, one part at a time; with all columns one row group at a time.
+        """
+        if len(self._runs) <= 1 and columns is None:
+            for file in self._files:
+                yield from file.read_groups()
+            return
         if len(self._runs) <= 1:
             yield from (self.read_part(number, columns) for number in range(len(self._files)))
             return
@@ -116,12 +123,24 @@ class Store:
 
     def row(self, index: int) -> Row:
         """The sparse row at a place in key order."""
+        return self._rows_from(index, 1)[0]
+
+    def rows(self, start: int, stop: int) -> list[Row]:
+        """The sparse rows at the places from ``start`` to before ``stop`` in key order, as far as there are any."""
+        rows: list[Row] = []
+        while start + len(rows) < min(stop, len(self)):
+            at = start + len(rows)
+            rows += self._rows_from(at, stop - at if len(self._runs) <= 1 else 1)
+        return rows
+
+    def _rows_from(self, index: int, count: int) -> list[Row]:
+        """At most ``count`` rows from a place on: those that follow it in its row group."""
         part, within = self._physical(index)
         file = self._files[part]
         group = bisect.bisect_right(file.group_starts, within) - 1
         start, table = self._groups.get((part, group), lambda: file.read_group_of(within))
         try:
-            return rows_from_table(table.slice(within - start, 1), Sample)[0]
+            return rows_from_table(table.slice(within - start, count), Sample)
         except ValueError as error:
             raise self.damaged(f"a row of {self.info.parts[part].name} cannot be read ({error})") from error
 

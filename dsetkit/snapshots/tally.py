@@ -35,6 +35,12 @@ class Tally:
             elif category is not None:
                 self._categories[category] += 1
 
+    def add_counted(self, counts: Counts) -> None:
+        """The manifest of a snapshot without variants, as it was counted when it was written."""
+        self._counts.update(samples=counts.samples, annotations=counts.annotations)
+        self._splits.update(counts.per_split)
+        self._categories.update(counts.per_category)
+
     def add_rejected(self, row: Mapping[str, Any]) -> None:
         """A rejected row: a whole sample, or annotations of one."""
         self._counts["rejected_samples"] += (row.get("what") or "sample") == "sample"

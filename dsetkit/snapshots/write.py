@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dsetkit.errors import CheckError, UsageError
 from dsetkit.snapshots.columns import UNFIT, checked_table, unfit
@@ -24,7 +25,9 @@ from dsetkit.snapshots.opening import to_json
 from dsetkit.snapshots.order import in_key_order
 from dsetkit.snapshots.packing import Packer, PictureBytes, ShardSource
 from dsetkit.snapshots.parquet import TableFile, hash_file, write_table
+from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.rejects import RejectedRows
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.tally import Tally
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
@@ -54,11 +57,19 @@ class _Pending(NamedTuple):
 class SnapshotWriter:
     """Builds one snapshot in a folder of its own; the caller swaps it into place after ``finish``."""
 
-    def __init__(self, build: Path, *, target_bytes: int, memory: Sequence[ShardSource] = ()) -> None:
+    def __init__(
+        self,
+        build: Path,
+        *,
+        target_bytes: int,
+        memory: Sequence[ShardSource] = (),
+        sound: SoundFiles | None = None,
+    ) -> None:
         """Begin in ``build``, which is made if it is not there.
 
         Finished shards that a killed run left in it are kept for reuse until ``finish``; its other files are deleted.
-        Shards are cut at ``target_bytes``; those that ``memory`` has already are linked. Raises ``StorageError``.
+        Shards are cut at ``target_bytes``; those that ``memory`` has already are linked, where ``sound`` finds them
+        to be what they were. Raises ``StorageError``.
         """
         self.build = build
         self.target_bytes = target_bytes
@@ -66,9 +77,11 @@ class SnapshotWriter:
         self._parts: list[ManifestPart] = []
         self._memory = tuple(source.folder for source in memory)
         with written(build):
-            for name in (SNAPSHOT, REJECTED, SAMPLES):
-                remove_tree(build / name)
-            self._packer = Packer(build, memory)
+            for path in build.iterdir() if build.is_dir() else ():
+                if path.name not in (SHARDS, WORK):
+                    remove_tree(path)
+            self._sound = SoundFiles() if sound is None else sound
+            self._packer = Packer(build, memory, self._sound)
             for path in (build / WORK).glob("rejected-*"):
                 path.unlink()
             for name in (SAMPLES, WORK):
@@ -132,6 +145,33 @@ class SnapshotWriter:
         if self._shard_cutter.add(digest, picture.size_bytes if picture else 0):
             self._close_shard(digest)
 
+    def carry(self, snapshot: Snapshot) -> bool:
+        """Take a whole snapshot over as group 0: its parts and shards by link, as adding each of its rows would.
+
+        False, and nothing done, where adding them would give something else (it has variants, bytes of rejected rows,
+        or shards cut at another target), or one of its files is not here or not sound. Comes before any ``add``.
+        Raises ``StorageError``.
+        """
+        info, folder = snapshot.info, snapshot.folder
+        if self._added or info.stage == "augmented" or info.shard_target_bytes != self.target_bytes:
+            return False
+        if info.rejected is not None and pc.any(pc.is_valid(snapshot.rejected["shard"])).as_py():
+            return False
+        if not all(self._sound.is_sound(folder, part.name) for part in info.parts):
+            return False
+        with written(self.build):
+            if not self._packer.carry(folder, info.shards):
+                return False
+            for part in info.parts:
+                path = folder.local_path(part.name)
+                assert path is not None
+                link_or_copy(path, self.build / part.name)
+        self._parts = list(info.parts)
+        self._tally.add_counted(info.counts)
+        self._added = info.counts.samples
+        self._group = 1
+        return True
+
     def finish(self, info_fields: Mapping[str, Any]) -> SnapshotInfo:
         """Write the last parts, ``rejected.parquet`` and ``snapshot.json``; the folder is then a whole snapshot.
 
@@ -165,6 +205,7 @@ class SnapshotWriter:
             for name in (SHARDS, SAMPLES):
                 sync_folder(self.build / name)
         write_atomic(self.build / SNAPSHOT, to_json(info))
+        self._sound.keep()
         return info
 
     def _check_order(self, key: str, is_packed: bool, rejected: bool) -> bytes:

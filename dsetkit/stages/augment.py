@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dsetkit.imaging.encode import carried, encode
 from dsetkit.imaging.measure import measure
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.key import sort_key
@@ -30,6 +32,8 @@ from dsetkit.stages.project import Project
 from dsetkit.stages.tools import pixel_digest
 from dsetkit.storage.folder import Folder
 
+_CHUNK = 256
+
 
 class Variant(NamedTuple):
     """One picture to make."""
@@ -38,6 +42,8 @@ class Variant(NamedTuple):
     parent: str
     recipe: str
     number: int
+    place: int
+    """The parent's number in the cleaned snapshot."""
 
 
 class Job(NamedTuple):
@@ -107,20 +113,25 @@ def augment(
         project.augmented,
         lambda: {**project.state(sections=("augment", "shards")), **snapshot_state([project.cleaned])},
     )
-    cleaned = open_input(project.cleaned, project.root, "clean")
-    known = Memory([memory] if memory is not None else [], build.folder)
-    run = _Augment(project, cleaned, known)
     with build:
+        cleaned = open_input(project.cleaned, project.root, "clean")
+        sound = SoundFiles(project.stat_cache)
+        known = Memory([memory] if memory is not None else [], build.folder, sound)
+        run = _Augment(project, cleaned, known)
         writer = SnapshotWriter(
             build.folder,
             target_bytes=project.params.shards.target_bytes,
             memory=[cleaned, *known.snapshots],
+            sound=sound,
         )
         variants = run.plan()
         shown.start("augment: originals", len(cleaned))
-        for row in iter_rows(cleaned.iter_tables(), Sample):
-            writer.add(row, _original(cleaned, row))
-            shown.advance()
+        if writer.carry(cleaned):
+            shown.advance(len(cleaned))
+        else:
+            for row in iter_rows(cleaned.iter_tables(), Sample):
+                writer.add(row, _original(cleaned, row))
+                shown.advance()
         shown.start("augment: variants", len(variants))
         made: Iterator[tuple[tuple[Job, Group], list[Varied] | Made]] = pool.in_order(run.jobs(variants), run.submit)
         for (job, group), result in made:
@@ -156,6 +167,7 @@ class _Augment:
         self.max_pixels = project.params.ingest.max_pixels
         self.cleaned = cleaned
         self.memory = memory
+        self.parents = _Rows(cleaned)
         self.categories = cleaned.info.categories
         self.decoded = 0
         self.reused = 0
@@ -165,15 +177,14 @@ class _Augment:
         """All variants in key order, decided on columns."""
         table = self.cleaned.column(("key", "split", "media_type"))
         variants = []
-        for key, split, media_type in zip(
-            table["key"].to_pylist(), table["split"].to_pylist(), table["media_type"].to_pylist(), strict=True
-        ):
+        columns = (table[name].to_pylist() for name in ("key", "split", "media_type"))
+        for place, (key, split, media_type) in enumerate(zip(*columns, strict=True)):
             for name, recipe in self.params.recipes.items():
                 if split in recipe.splits:
                     extension = extension_of(f"image/{output_format(self.params.format, media_type)}")
                     stem = str(PurePosixPath(key).with_suffix(""))
                     for number in range(recipe.variants):
-                        variants.append(Variant(f"{stem}@{name}.{number}{extension}", key, name, number))
+                        variants.append(Variant(f"{stem}@{name}.{number}{extension}", key, name, number, place))
         variants.sort(key=lambda variant: (sort_key(variant.key), sort_key(variant.parent)))
         taken = set(table["key"].to_pylist())
         for before, variant in zip([None, *variants], variants, strict=False):
@@ -200,7 +211,7 @@ class _Augment:
             yield next(job for job in group.jobs if job.variant == variant), group
 
     def _group(self, variants: list[Variant]) -> Group:
-        parent = self.cleaned.row(variants[0].parent)
+        parent = self.parents.row(variants[0].place)
         jobs = []
         for variant in variants:
             params = self.params.recipes[variant.recipe]
@@ -288,6 +299,23 @@ class _Augment:
             )
         picture = PictureBytes(row["digest"], row["size_bytes"], extension_of(row["media_type"]), read)
         writer.add({**row, "annotations": annotations} if annotations else row, picture, group=1)
+
+
+class _Rows:
+    """Rows of a snapshot by number, asked for nearly in order: turned to Python by the chunk, a few chunks held."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._chunks: OrderedDict[int, list[Row]] = OrderedDict()
+
+    def row(self, place: int) -> Row:
+        number, within = divmod(place, _CHUNK)
+        rows = self._chunks.get(number)
+        if rows is None:
+            rows = self._chunks[number] = self._snapshot.rows(number * _CHUNK, (number + 1) * _CHUNK)
+            if len(self._chunks) > 8:
+                self._chunks.popitem(last=False)
+        return rows[within]
 
 
 def _original(cleaned: Snapshot, row: Row) -> PictureBytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from dsetkit.errors import ChangedError, SnapshotError
+from dsetkit.errors import ChangedError, SnapshotError, UsageError
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.snapshot import SnapshotInfo
 from dsetkit.stages.project import Project
@@ -79,8 +81,24 @@ class Build(AbstractContextManager["Build"]):
         self._read_state = read_state
         self._before = read_state()
 
+    def __enter__(self) -> Build:
+        """Raises ``UsageError`` where another run builds the same snapshot now: they would write into one folder."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self.folder.with_name(f"{self.folder.name}.lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends, however it ends
+        except OSError as error:
+            self._lock.close()
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                return self  # a file system without locks
+            raise UsageError(
+                f"another run is building {self.place.name} right now", hint="Wait until it has ended."
+            ) from error
+        return self
+
     def __exit__(self, *_: object) -> None:
         """Finished shards of a run that failed stay, for the next run to use."""
+        self._lock.close()
 
     def swap(self) -> None:
         """Put the built folder into its place.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dsetkit.curation.mapping import CategoryMapper
 from dsetkit.errors import UsageError
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import SnapshotWriter
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import group_issues
@@ -43,28 +44,32 @@ def clean(
     names = sorted_sources(list(params.sources))
     places = [project.raw(name) for name in names]
     build = Build(project, project.cleaned, lambda: {**project.state(sections=SECTIONS), **snapshot_state(places)})
-    inputs = {
-        name: open_input(place, project.root, f"ingest@{name}") for name, place in zip(names, places, strict=True)
-    }
-    contract = project.contract(params.schema_)
-    mapper = CategoryMapper(params.clean.categories, {name: inputs[name].categories for name in params.sources})
-    kept = Spool(project.work / "build" / "data-cleaned.kept.arrow", Sample)
-    rejected = Spool(project.work / "build" / "data-cleaned.rejected.arrow", Rejected)
-    labels = LabelCleaner(params.clean, mapper, contract, kept, rejected)
-    try:
-        shown.start("clean: labels", sum(len(snapshot) for snapshot in inputs.values()))
-        for name, snapshot in inputs.items():
-            labels.take(name, snapshot, shown)
-        kept.close()
-        labels.check()
-        shown.start("clean: duplicates, splits", None)
-        plan = make_plan(params.clean, labels, kept, contract)
-        rejected.close()
-        known = Memory([memory] if memory is not None else [], build.folder)
-        pictures = PictureCleaner(inputs, params.clean.pixels, params.ingest, known, plan.training_split)
-        with build:
+    with build:
+        inputs = {
+            name: open_input(place, project.root, f"ingest@{name}") for name, place in zip(names, places, strict=True)
+        }
+        contract = project.contract(params.schema_)
+        mapper = CategoryMapper(params.clean.categories, {name: inputs[name].categories for name in params.sources})
+        kept = Spool(project.work / "build" / "data-cleaned.kept.arrow", Sample)
+        rejected = Spool(project.work / "build" / "data-cleaned.rejected.arrow", Rejected)
+        labels = LabelCleaner(params.clean, mapper, contract, kept, rejected)
+        try:
+            shown.start("clean: labels", sum(len(snapshot) for snapshot in inputs.values()))
+            for name, snapshot in inputs.items():
+                labels.take(name, snapshot, shown)
+            kept.close()
+            labels.check()
+            shown.start("clean: duplicates, splits", None)
+            plan = make_plan(params.clean, labels, kept, contract)
+            rejected.close()
+            sound = SoundFiles(project.stat_cache)
+            known = Memory([memory] if memory is not None else [], build.folder, sound)
+            pictures = PictureCleaner(inputs, params.clean.pixels, params.ingest, known, plan.training_split)
             writer = SnapshotWriter(
-                build.folder, target_bytes=params.shards.target_bytes, memory=[*known.snapshots, *inputs.values()]
+                build.folder,
+                target_bytes=params.shards.target_bytes,
+                memory=[*known.snapshots, *inputs.values()],
+                sound=sound,
             )
             shown.start("clean: pictures", len(kept))
             made: Iterator[tuple[tuple[Row, str], Cleaned | Made]] = pool.in_order(
@@ -106,9 +111,9 @@ def clean(
                 }
             )
             build.swap()
-    finally:
-        kept.remove()
-        rejected.remove()
+        finally:
+            kept.remove()
+            rejected.remove()
     return StageResult(info, project.cleaned, pictures.decoded, pictures.reused, **writer.statistics)
 
 

@@ -85,6 +85,7 @@ class LabelCleaner:
 
     def _take_batch(self, source: str, raw: Sequence[Row]) -> None:
         rows: list[Row] = []
+        dropped: list[tuple[tuple[Row, Finding], ...]] = []
         invalid: list[dict[int, list[Finding]]] = []
         for row in raw:
             self.samples_in += 1
@@ -94,8 +95,7 @@ class LabelCleaner:
             self.per_change[CATEGORY_MAPPED] += mapped.changed
             repaired = repair_row(mapped.row, self.params.repair)
             self.per_change[CLIPPED] += repaired.clipped
-            for annotation, finding in (*mapped.dropped, *repaired.dropped):
-                self._reject_annotation(row, annotation, [finding])
+            dropped.append((*mapped.dropped, *repaired.dropped))
             rows.append(repaired.row)
             found: dict[int, list[Finding]] = {}
             for place, finding in (*_placed(repaired.row, repaired.invalid), *_carried(repaired.row)):
@@ -104,15 +104,25 @@ class LabelCleaner:
         breaches: Sequence[tuple[Breach, ...]] = [()] * len(rows)
         if self.contract is not None:
             breaches = self.contract.check_rows(rows, splits=tuple(self.params.split.ratios))
-        for row, before, found, broken in zip(rows, raw, invalid, breaches, strict=True):
+        for row, before, gone, found, broken in zip(rows, raw, dropped, invalid, breaches, strict=True):
             for breach in broken:
                 if breach.position is not None:
                     found.setdefault(breach.position, []).append(breach.finding)
             whole = [breach.finding for breach in broken if breach.position is None]
-            self._settle(row, before, found, whole)
+            self._settle(row, before, gone, found, whole)
 
-    def _settle(self, row: Row, raw: Row, found: dict[int, list[Finding]], whole: list[Finding]) -> None:
-        """Do with what is invalid as ``on_invalid`` says."""
+    def _settle(
+        self,
+        row: Row,
+        raw: Row,
+        dropped: Sequence[tuple[Row, Finding]],
+        found: dict[int, list[Finding]],
+        whole: list[Finding],
+    ) -> None:
+        """Do with what is invalid as ``on_invalid`` says.
+
+        A sample that is turned away takes what was ``dropped`` of it along: each annotation is counted once.
+        """
         self.invalid_annotations += len(found)
         self.invalid_samples += bool(whole)
         for place, findings in found.items():
@@ -122,8 +132,11 @@ class LabelCleaner:
         action = self.params.on_invalid
         if (whole and action != "keep") or (found and action == "drop_sample"):
             findings = [*whole, *(finding for items in found.values() for finding in items)]
+            findings += [finding for _, finding in dropped]
             self.reject_sample(raw, findings[0].code, findings[0].message, findings)
             return
+        for annotation, finding in dropped:
+            self._reject_annotation(raw, annotation, [finding])
         if not found:
             self.kept.add(row)
             return
@@ -140,6 +153,12 @@ class LabelCleaner:
                 kept.append(annotation)
         lost = len(kept) < len(row["annotations"])
         self.kept.add(with_annotations(row, kept, lost=lost))
+
+    def take_late(self, row: Row, findings: Sequence[Finding]) -> None:
+        """A sample that breaks the contract only now that it has its split, turned away; call ``check`` at the end."""
+        self.invalid_samples += 1
+        self._note(row, None, findings[0])
+        self.reject_sample(row, findings[0].code, findings[0].message, findings)
 
     def reject_sample(
         self,

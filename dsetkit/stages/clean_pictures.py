@@ -22,7 +22,7 @@ from dsetkit.stages.clean_labels import rejected_row
 from dsetkit.stages.executor import Pending
 from dsetkit.stages.memory import PICTURE_FIELDS, Made, Memory
 from dsetkit.stages.pictures import Place, place_of, read_picture
-from dsetkit.stages.tools import pixel_digest
+from dsetkit.stages.tools import picture_digests
 from dsetkit.storage.folder import Folder
 
 _READ_BY_CLEANING = ("media_type", "width_px", "height_px", "mode", "exif_orientation")
@@ -70,8 +70,9 @@ class PictureCleaner:
 
     def items(self, rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
         """Each row with what its picture is to be made from."""
+        made_from = picture_digests("clean", self.recipe._asdict())
         for row in rows:
-            yield row, pixel_digest("clean", row["digest"], self.recipe._asdict())
+            yield row, made_from(row["digest"])
 
     def submit(self, item: tuple[Row, str], executor: Executor) -> Pending[Cleaned | Made] | Cleaned | Made:
         """What is known of the picture, or the work that makes it."""

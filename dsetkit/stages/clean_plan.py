@@ -14,7 +14,7 @@ from dsetkit.curation.comparison import merge_samples
 from dsetkit.curation.contract import Contract
 from dsetkit.curation.splits import assign_splits
 from dsetkit.spec.arrow import Row
-from dsetkit.spec.issue import Finding, Issue
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.params import CleanParams
 from dsetkit.stages.clean_labels import LabelCleaner
 from dsetkit.stages.spool import BATCH_ROWS, Spool
@@ -145,18 +145,35 @@ def _split(params: CleanParams, table: pa.Table, plan: Plan, decisions: duplicat
 
 
 def _check_samples(params: CleanParams, labels: LabelCleaner, kept: Spool, contract: Contract, plan: Plan) -> None:
-    """A contract may ask for a split, which rows have only now."""
-    if params.on_invalid == "keep":
-        return
+    """A contract may ask for a split, which rows have only now.
+
+    Under ``on_invalid: keep`` what is wrong with a whole sample, which has no issues of its own, is said of the
+    snapshot.
+    """
     rows = enumerate(kept)
+    late = False
     while batch := list(islice(rows, BATCH_ROWS)):
         staying = [(place, row) for place, row in batch if plan.stays[place]]
         found = contract.check_samples([plan.settle(place, row) for place, row in staying])
         for (place, row), breaches in zip(staying, found, strict=True):
-            if breaches:
-                findings: list[Finding] = [breach.finding for breach in breaches]
-                labels.reject_sample(row, findings[0].code, findings[0].message, findings)
+            if params.on_invalid == "keep":
+                plan.issues += [
+                    Issue(
+                        code=breach.finding.code,
+                        severity="warning",
+                        message=breach.finding.message,
+                        key=row["key"],
+                        hint="It was kept, as clean.on_invalid says.",
+                    )
+                    for breach in breaches
+                    if breach.position is None
+                ]
+            elif breaches:
+                labels.take_late(row, [breach.finding for breach in breaches])
                 plan.stays[place] = False
+                late = True
+    if late:
+        labels.check()
 
 
 def _batches(places: list[int]) -> Iterator[list[int]]:

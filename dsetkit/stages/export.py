@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from dsetkit.errors import NotFoundError
@@ -19,7 +19,7 @@ from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.category import Category
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
-from dsetkit.storage.folder import open_folder
+from dsetkit.storage.scan import Tree, scan
 
 
 class SnapshotExport:
@@ -70,12 +70,12 @@ def _with_extension(key: str, media_type: str | None) -> str:
 class LabelsExport:
     """Labels that were read from somewhere as writers want them; pictures where they are found beside them."""
 
-    def __init__(self, labels: LabelSet, pictures: str | None) -> None:
+    def __init__(self, labels: LabelSet, pictures: Tree | None) -> None:
         self.labels = labels
         self.categories = tuple(labels.categories)
         self.info = dict(labels.info)
         self.licenses = tuple(labels.licenses)
-        self._folder = None if pictures is None else open_folder(pictures)
+        self._pictures = pictures
 
     def rows(self) -> Iterator[Row]:
         """Rows in key order."""
@@ -83,9 +83,9 @@ class LabelsExport:
 
     def picture(self, row: Row) -> bytes | None:
         """The picture's bytes, or None where it is not there."""
-        if self._folder is None or self._folder.size_bytes(row["key"]) is None:
+        if self._pictures is None or row["key"] not in self._pictures.entries:
             return None
-        return self._folder.read(row["key"])
+        return self._pictures.read(row["key"])
 
 
 def export_snapshot(
@@ -116,14 +116,14 @@ def convert(
     options: Mapping[str, Any] | None = None,
     source_options: Mapping[str, Any] | None = None,
 ) -> tuple[LabelSet, LossReport]:
-    """Read labels in one format and write them in another; pictures are copied where they are there.
+    """Read labels in one format and write them in another; pictures are copied where they are there,
+    from a folder, an archive or a URL.
 
     Raises what ``read_labels`` and ``write_labels`` raise.
     """
     source = os.fspath(src)
     registry.get(to)
     labels = read_labels(source, source_format, options=source_options)
-    folder = source if Path(source).is_dir() or "://" in source else None
     if not len(labels):
         raise NotFoundError(f"{source} holds no labels", name=source, hint="Name its format with --from.")
-    return labels, write_labels(LabelsExport(labels, folder), os.fspath(dst), to, strict=strict, options=options)
+    return labels, write_labels(LabelsExport(labels, scan(source)), os.fspath(dst), to, strict=strict, options=options)

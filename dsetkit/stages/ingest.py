@@ -12,6 +12,7 @@ from dsetkit.errors import LockError, PictureError
 from dsetkit.imaging.media import extension_of
 from dsetkit.imaging.probe import probe
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row, count_annotations, iter_rows
 from dsetkit.spec.issue import Issue, group_issues
@@ -24,7 +25,7 @@ from dsetkit.stages.lineage import raw_digest
 from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
 from dsetkit.stages.sources import SourceState, check_lock, keep_listing, read_source
-from dsetkit.stages.tools import pixel_digest
+from dsetkit.stages.tools import picture_digests
 
 MISSING = "picture-missing"
 """Labels name a picture that is not there."""
@@ -81,17 +82,23 @@ def ingest(
     place = project.raw(name)
     sections = (f"sources.{name}", "ingest", "shards")
     build = Build(project, place, lambda: project.state(sections=sections, sources=(name,)))
-    shown.start(f"{name}: scanning", None)
-    state = read_source(source, project.source_url(name), project.stat_cache)
-    check_lock(project, name, state)
-    digests = state.listing()
-    keep_listing(project, project.lock[name].digest, digests)
-    shown.start(f"{name}: reading labels", None)
-    labels = state.read_labels()
-    run = _Ingest(project, name, state, digests, Memory([memory] if memory else [], build.folder))
     with build:
+        shown.start(f"{name}: scanning", None)
+        state = read_source(source, project.source_url(name), project.stat_cache)
+        check_lock(project, name, state)
+        digests = state.listing()
+        keep_listing(project, project.lock[name].digest, digests)
+        shown.start(f"{name}: reading labels", None)
+        labels = state.read_labels(project.contract)
+        sound = SoundFiles(project.stat_cache)
+        run = _Ingest(
+            project, name, state, digests, Memory([memory] if memory is not None else [], build.folder, sound)
+        )
         writer = SnapshotWriter(
-            build.folder, target_bytes=project.params.shards.target_bytes, memory=run.memory.snapshots
+            build.folder,
+            target_bytes=project.params.shards.target_bytes,
+            memory=run.memory.snapshots,
+            sound=sound,
         )
         shown.start(f"{name}: pictures", len(labels))
         rows = iter_rows([labels.table], Sample)
@@ -101,7 +108,7 @@ def ingest(
         # A missing picture is told of below, by its key.
         read = [issue for issue in labels.issues if issue.code != MISSING]
         issues = [*state.issues, *read, *run.issues]
-        contract = run.contracts[0] if run.contracts else None
+        contract = run.contract
         info = writer.finish(
             {
                 "stage": "raw",
@@ -141,12 +148,7 @@ class _Ingest:
         self.memory = memory
         self.license = project.source(name).license
         source = project.source(name)
-        references = dict.fromkeys(
-            reference for reference in (source.schema_, *(item.schema_ for item in source.labels)) if reference
-        )
-        self.contracts: list[Contract] = [
-            contract for reference in references if (contract := project.contract(reference)) is not None
-        ]
+        self.contract: Contract | None = project.contract(source.schema_)
         self.frame: Frame = next((item.params.frame for item in state.labels if item.params.frame != "auto"), "auto")
         self.issues: list[Issue] = []
         self.per_change: dict[str, int] = {}
@@ -154,9 +156,10 @@ class _Ingest:
         self.reused = 0
 
     def items(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None]]:
+        made_from = picture_digests("ingest", self.params.model_dump(mode="json"))
         for row in rows:
             digest = self.digests.get(row["key"])
-            yield row, None if digest is None else pixel_digest("ingest", digest, self.params.model_dump(mode="json"))
+            yield row, None if digest is None else made_from(digest)
 
     def submit(
         self, item: tuple[Row, str | None], executor: Executor
@@ -237,8 +240,8 @@ class _Ingest:
                     hint="Check that the labels are of this picture.",
                 )
             )
-        for contract in self.contracts:
-            annotations = contract.with_findings(annotations)
+        if self.contract is not None:
+            annotations = self.contract.with_findings(annotations)
         return {**row, "annotations": annotations} if annotations else row
 
     def _count(self, change: str) -> None:

@@ -24,8 +24,7 @@ PARAMS_TEXT = """\
 # Written by: dsetkit add NAME PATH
 sources: {}
 
-# The contract of the whole dataset, for example schemas.detection:Label
-schema: null
+schema: null  # the contract of the whole dataset, for example schemas.detection:Label
 
 shards:
   target_bytes: 8388608

@@ -28,7 +28,7 @@ from dsetkit.stages.sources import (
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_yaml, root_value, save_yaml
 from dsetkit.storage.atomic import remove_tree
-from dsetkit.storage.folder import is_local
+from dsetkit.storage.url import to_local
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,9 @@ def source_params(
     exclude: Sequence[str] = (),
 ) -> SourceParams:
     """Params for a path as it was typed in the working folder: a relative one becomes relative to the project."""
-    if is_local(path):
-        typed = Path(path).expanduser()
-        if not typed.is_absolute():
-            path = Path(os.path.relpath(Path.cwd() / typed, project.root)).as_posix()
+    typed = to_local(path)
+    if typed is not None and not typed.expanduser().is_absolute():
+        path = Path(os.path.relpath(Path.cwd() / typed, project.root)).as_posix()
     return SourceParams(path=path, labels=tuple(labels), schema_=schema, license=license_name, exclude=tuple(exclude))
 
 
@@ -196,10 +195,16 @@ def source_status(project: Project, name: str) -> SourceStatus:
         return SourceStatus(name, "unreachable", (error.message,))
     locked = project.lock[name]
     if state.lock() == locked:
-        return SourceStatus(name, "locked", (f"{locked.pictures} pictures, {locked.labels} label files",))
+        return SourceStatus(
+            name, "locked", (f"{_number(locked.pictures, 'picture')}, {_number(locked.labels, 'label file')}",)
+        )
     before = locked_listing(project, locked.digest)
     lines = describe_changes(changes(before, state.listing())) if before is not None else []
     return SourceStatus(name, "changed", tuple(lines or difference(project, name, state)))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def stage_status(project: Project) -> list[StageStatus]:

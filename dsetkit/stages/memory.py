@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import leftovers
 from dsetkit.spec.arrow import Row, rows_from_table
 from dsetkit.spec.sample import Rejected
@@ -53,7 +54,9 @@ class Made:
 class Memory:
     """The pictures of earlier snapshots of one stage and of a killed run's finished shards."""
 
-    def __init__(self, snapshots: Sequence[Snapshot], build: Path) -> None:
+    def __init__(self, snapshots: Sequence[Snapshot], build: Path, sound: SoundFiles) -> None:
+        """``sound`` tells which shards are still what they were; pictures in others are not known."""
+        self._sound = sound
         self.snapshots = tuple(snapshots)
         self._tables: list[tuple[pa.Table, Folder]] = []
         for snapshot in self.snapshots:
@@ -95,7 +98,7 @@ class Memory:
         place = int(np.searchsorted(self._heads, head))
         while place < len(self._heads) and self._heads[place] == head:
             row, folder = self._row(int(self._order[place]))
-            if row["made_from"] == made_from:
+            if row["made_from"] == made_from and self._sound.is_sound(folder, f"shards/{row['shard']}"):
                 return _made(row, folder)
             place += 1
         return None

@@ -29,6 +29,6 @@ def read_picture(folder: Folder, place: Place) -> bytes:
             f"the shard {shard} of {folder.url} is damaged: bytes {start} to {start + size} are not the picture "
             f"{digest[:12]}",
             path=folder.url,
-            hint="Find out more: dsetkit verify; get a good copy: dvc checkout --force, or dvc pull.",
+            hint="Make it anew: dvc repro --force STAGE. See what else is damaged: dsetkit verify.",
         )
     return data

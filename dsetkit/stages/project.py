@@ -19,8 +19,8 @@ from dsetkit.spec.lock import Lock, SourceLock, ToolsLock
 from dsetkit.spec.params import Params, SourceParams
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_document, load_yaml
-from dsetkit.storage.folder import is_local
 from dsetkit.storage.stat_cache import StatCache
+from dsetkit.storage.url import to_local
 
 PARAMS = "params.yaml"
 SOURCES_LOCK = "sources.lock.yaml"
@@ -90,7 +90,8 @@ class Project:
 
     def resolve(self, path: str) -> str:
         """A path or URL of the params, as one that can be opened from anywhere."""
-        return os.path.normpath(self.root / Path(path).expanduser()) if is_local(path) else path
+        local = to_local(path)
+        return path if local is None else os.path.normpath(self.root / local.expanduser())
 
     def raw(self, name: str) -> Path:
         """Where the raw snapshot of a source stands."""

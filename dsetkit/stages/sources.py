@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, NotFoundError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Detection, Format
@@ -19,9 +20,9 @@ from dsetkit.spec.lock import SourceLock
 from dsetkit.spec.params import LabelsParams, SourceParams
 from dsetkit.stages.project import Project
 from dsetkit.storage.atomic import write_atomic
-from dsetkit.storage.folder import is_local
 from dsetkit.storage.scan import Tree, scan, tree_digest
 from dsetkit.storage.stat_cache import StatCache
+from dsetkit.storage.url import to_local
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,18 @@ class SourceState:
     def _own_files(self) -> list[str]:
         return sorted({*self.pictures, *(path for item in self.labels for path in item.own)}, key=str.encode)
 
-    def read_labels(self) -> LabelSet:
-        """The labels of all files, joined by picture; pictures nobody labelled are there too."""
+    def read_labels(self, load: Callable[[str], Contract | None] = lambda _: None) -> LabelSet:
+        """The labels of all files, joined by picture; pictures nobody labelled are there too.
+
+        ``load`` gives the contract that a reference means: labels that have one of their own are held against it
+        before they are joined with others.
+        """
         index = PictureIndex(self.tree, self.pictures)
-        sets = [
-            (item.format.read(item.tree, index, item.params.options), item.params.annotator) for item in self.labels
-        ]
+        sets = []
+        for item in self.labels:
+            read = item.format.read(item.tree, index, item.params.options)
+            contract = None if item.params.schema_ is None else load(item.params.schema_)
+            sets.append((read if contract is None else _checked(read, contract), item.params.annotator))
         return join(sets, self.pictures)
 
 
@@ -131,9 +138,18 @@ def read_source(params: SourceParams, url: str, cache: StatCache | None = None) 
     return SourceState(tree, tuple(labels), tuple(sorted(pictures, key=str.encode)), detection, others)
 
 
+def _checked(labels: LabelSet, contract: Contract) -> LabelSet:
+    rows = (
+        {**row, "annotations": contract.with_findings(row["annotations"])} if row.get("annotations") else row
+        for row in labels.rows
+    )
+    return LabelSet.from_rows(rows, labels.categories, labels.info, labels.licenses, labels.issues)
+
+
 def _labels_tree(tree: Tree, file: str, params: SourceParams, cache: StatCache | None) -> tuple[Tree, str | None]:
     """The tree of one set of label files, and where it lies in the source's own."""
-    if not is_local(file) or Path(file).is_absolute():
+    local = to_local(file)
+    if local is None or local.is_absolute():
         return scan(file, exclude=params.exclude, cache=cache), None
     place = file.strip("/")
     try:

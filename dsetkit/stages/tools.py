@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from dsetkit.geometry.polygons import shape_versions
 from dsetkit.imaging.versions import codec_versions
-from dsetkit.spec.base import digest_of
+from dsetkit.spec.base import canonical_json, digest_of
+
+_CODECS = codec_versions()
+"""Asking Pillow takes longer than the digest of a row."""
 
 
 def tool_versions() -> dict[str, str]:
@@ -16,4 +22,11 @@ def tool_versions() -> dict[str, str]:
 
 def pixel_digest(*facts: object) -> str:
     """``made_from``: what a picture is made from, together with the codecs and the code that make it."""
-    return digest_of([*facts, codec_versions()])
+    return digest_of([*facts, _CODECS])
+
+
+def picture_digests(stage: str, recipe: object) -> Callable[[str], str]:
+    """``pixel_digest(stage, digest, recipe)`` for many pictures of one recipe; what they share is written once."""
+    head = f'[{canonical_json(stage)},"'.encode()
+    tail = f'",{canonical_json(recipe)},{canonical_json(_CODECS)}]'.encode()
+    return lambda digest: hashlib.sha256(b"".join((head, digest.encode(), tail))).hexdigest()

@@ -46,10 +46,13 @@ class Story:
 
     key: str
     stages: list[StageStory] = field(default_factory=list)
+    variant_of: str | None = None
+    """Where ``key`` is a variant: the sample it was made from, of which the stages before ``augmented`` tell."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"key": self.key, "stages": [stage.to_json() for stage in self.stages]}
+        story = {"key": self.key, "stages": [stage.to_json() for stage in self.stages]}
+        return story if self.variant_of is None else {**story, "variant_of": self.variant_of}
 
 
 def trace(project: Project, text: str) -> Story:
@@ -67,29 +70,36 @@ def trace(project: Project, text: str) -> Story:
         except DsetkitError:
             snapshots.append((stage, None))
     key = _resolve(text, [snapshot for _, snapshot in snapshots if snapshot is not None])
-    story = Story(key)
+    last = snapshots[-1][1]
+    row = None if last is None else _row(last, key)
+    parents = (row or {}).get("derived_from", ())
+    story = Story(key, variant_of=parents[0] if parents else None)
     for stage, snapshot in snapshots:
         if stage.startswith("raw/") and not key.startswith(f"{stage[4:]}/"):
             continue
-        story.stages.append(_tell(stage, snapshot, key))
+        story.stages.append(_tell(stage, snapshot, key if stage == "augmented" else story.variant_of or key))
     return story
 
 
 def _resolve(text: str, snapshots: list[Snapshot]) -> str:
-    near: NotFoundError | None = None
+    failures: list[NotFoundError] = []
     for snapshot in snapshots:
         try:
             return snapshot.find_key(text)
         except NotFoundError as error:
-            near = near or error
+            failures.append(error)
+    source, _, rest = text.partition("/")
     for snapshot in snapshots:
-        keys = snapshot.rejected["key"]
-        for key in dict.fromkeys(keys.to_pylist()):
-            if key == text or (key.split("/", 1)[0] == text.split("/", 1)[0] and key.endswith(text.partition("/")[2])):
+        for key in dict.fromkeys(snapshot.rejected["key"].to_pylist()):
+            if key == text or key.endswith(f"/{text}") or (key.startswith(f"{source}/") and key.endswith(f"/{rest}")):
                 return str(key)
-    raise near or NotFoundError(
-        "no snapshot is built yet", name=text, hint="Build the dataset first: dvc repro; or fetch it: dvc pull."
-    )
+    if not failures:
+        raise NotFoundError(
+            "no snapshot is built yet", name=text, hint="Build the dataset first: dvc repro; or fetch it: dvc pull."
+        )
+    best = min(failures, key=lambda error: not error.hint.startswith(("Say which", "Near it")))
+    message = best.message if best.hint.startswith("Say which") else f"no snapshot knows a sample {text!r}"
+    raise NotFoundError(message, name=text, hint=best.hint)
 
 
 def _tell(stage: str, snapshot: Snapshot | None, key: str) -> StageStory:
@@ -121,7 +131,7 @@ def _tell(stage: str, snapshot: Snapshot | None, key: str) -> StageStory:
             )
     found = _row(snapshot, key)
     if found is None:
-        return StageStory(stage, "unknown", message="it never came to this stage")
+        return StageStory(stage, "unknown", message="it did not come to this stage")
     duplicates = snapshot.rejected.filter(pc.equal(snapshot.rejected["duplicate_of"], key))["key"].to_pylist()
     return StageStory(
         stage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -84,7 +85,7 @@ def test_a_changed_label_decodes_nothing_and_writes_no_shard(demo_copy: Path) ->
     text = sh(demo_copy, "dvc", "repro")
     assert set(decoded(text)) == {0}
     assert {p.name for p in (demo_copy / "data").rglob("*.tar")} == shards
-    assert text.count(" 0 B written") == 3
+    assert text.count("wrote 0 B") == 3
 
 
 def test_a_threshold_decodes_nothing_in_clean(demo_copy: Path) -> None:
@@ -167,6 +168,25 @@ def test_the_memory_is_the_last_committed_output(demo_copy: Path) -> None:
         os.chmod(path, 0o644)
         path.unlink()
     assert last_output(demo_copy, place) is None  # not whole in the cache
+
+
+def test_a_damaged_object_in_the_cache_is_dropped_and_made_anew(demo_copy: Path) -> None:
+    place = demo_copy / "data" / "augmented"
+    cleaned = {path.name for path in (demo_copy / "data" / "cleaned" / "shards").iterdir()}
+    shard = next(path for path in (place / "shards").iterdir() if path.name not in cleaned)
+    expected = tree_bytes(place)
+    md5 = hashlib.md5(shard.read_bytes()).hexdigest()
+    cached = demo_copy / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    data = bytearray(cached.read_bytes())
+    data[700] ^= 255
+    cached.chmod(0o644)
+    cached.write_bytes(data)
+    cached.chmod(0o444)  # so DVC trusts it without a look
+    text = sh(demo_copy, "dvc", "repro", "--force", "--single-item", "augment")
+    assert decoded(text)[0] > 0
+    assert " reused 0" not in text  # other shards are still known
+    assert tree_bytes(place) == expected
+    assert hashlib.md5(cached.read_bytes()).hexdigest() == md5
 
 
 def test_repro_before_add_says_what_to_do(tmp_path: Path) -> None:

@@ -293,6 +293,15 @@ def test_a_leftover_whose_bytes_went_wrong_is_packed_again(kit: SimpleNamespace,
     assert verify(open_snapshot(build)) == []
 
 
+def test_what_else_stands_in_the_build_folder_does_not_get_into_the_snapshot(
+    kit: SimpleNamespace, tmp_path: Path
+) -> None:
+    (tmp_path / "build" / "strange").mkdir(parents=True)
+    (tmp_path / "build" / "strange" / "file").write_bytes(b"x")
+    SnapshotWriter(tmp_path / "build", target_bytes=4096)
+    assert {path.name for path in (tmp_path / "build").iterdir()} == {"samples", "shards", "work"}
+
+
 def test_leftovers_of_nothing(tmp_path: Path) -> None:
     assert leftovers(tmp_path / "never") == []
     assert not (tmp_path / "never").exists()

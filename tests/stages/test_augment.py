@@ -8,8 +8,10 @@ import pytest
 from support.bench import Bench, picture_bytes, tree_bytes
 
 from dsetkit.augmentation.apply import replay
-from dsetkit.errors import UsageError
+from dsetkit.errors import CheckError, SnapshotError, UsageError
 from dsetkit.snapshots.verify import verify
+from dsetkit.snapshots.write import SnapshotWriter
+from dsetkit.storage.atomic import remove_tree
 
 FLIP: dict[str, Any] = {"operations": [{"op": "flip"}]}
 TURN: dict[str, Any] = {
@@ -92,8 +94,53 @@ def test_bytes_do_not_depend_on_the_number_of_workers(bench: Bench, workers: int
     bench.build(workers=2)
     expected = tree_bytes(bench.root / "data")
     for name in ("raw/pets", "cleaned", "augmented"):
-        from dsetkit.storage.atomic import remove_tree
-
         remove_tree(bench.root / "data" / name)
     bench.build(workers=workers)
     assert tree_bytes(bench.root / "data") == expected
+
+
+def test_carrying_originals_over_gives_what_adding_each_row_gives(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.params(shards={"target_bytes": 4096}, augment={"recipes": {"flip": FLIP, "turn": TURN}})
+    bench.add()
+    carried = bench.build()[2]
+    expected = tree_bytes(bench.root / "data")
+    remove_tree(bench.root / "data" / "augmented")
+    monkeypatch.setattr(SnapshotWriter, "carry", lambda writer, snapshot: False)
+    added = bench.augment()
+    assert tree_bytes(bench.root / "data") == expected
+    assert added.to_json() == carried.to_json()
+
+
+def test_a_damaged_shard_of_the_memory_is_made_anew(bench: Bench) -> None:
+    bench.params(shards={"target_bytes": 4096}, augment={"recipes": {"flip": FLIP}})
+    bench.add()
+    bench.build()
+    expected = tree_bytes(bench.root / "data")
+    cleaned = {part.name for part in bench.open("cleaned").info.shards}
+    shard = next(part.name for part in bench.open("augmented").info.shards if part.name not in cleaned)
+    with (bench.root / "data" / "augmented" / shard).open("r+b") as file:
+        file.seek(700)
+        file.write(b"damage")
+    result = bench.augment()
+    assert tree_bytes(bench.root / "data") == expected
+    assert result.decoded
+    assert result.reused
+    assert result.shards_packed == 1
+
+
+def test_a_damaged_shard_of_the_input_stops_it(bench: Bench) -> None:
+    bench.params(augment={"recipes": {"flip": FLIP}})
+    bench.add()
+    bench.build()
+    remove_tree(bench.root / "data" / "augmented")
+    shard = bench.open("cleaned").info.shards[0].name
+    path = bench.root / "data" / "cleaned" / shard
+    data = bytearray(path.read_bytes())
+    data[700] ^= 255
+    path.unlink()
+    path.write_bytes(data)
+    with pytest.raises((CheckError, SnapshotError), match="is damaged"):
+        bench.augment()
+    assert not (bench.root / "data" / "augmented").exists()

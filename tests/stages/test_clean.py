@@ -195,3 +195,44 @@ def test_groups_never_span_two_splits(bench: Bench) -> None:
         groups.setdefault(str(sample.split_group), set()).add(str(sample.split))
     assert set(groups) == {"0", "1"}
     assert all(len(splits) == 1 for splits in groups.values())
+
+
+def test_a_sample_turned_away_takes_its_dropped_annotations_along_once(bench: Bench) -> None:
+    bench.source.boxes["00.jpg"] = [
+        ("cat", [5.0, 5.0, 0.0, 0.0]),
+        ("dog", [50.0, 30.0, 60.0, 18.0]),
+        ("cat", [1.0, 1.0, 9.0, 9.0]),
+    ]
+    bench.params(clean={"on_invalid": "drop_sample", "max_invalid": 1.0})
+    bench.add()
+    bench.ingest()
+    counts = bench.clean().info.counts
+    assert (counts.samples_in, counts.samples, counts.rejected_samples) == (12, 11, 1)
+    assert (counts.annotations_in, counts.annotations, counts.rejected_annotations) == (25, 22, 3)
+    (row,) = bench.open("cleaned").rejected.to_pylist()
+    assert (row["what"], row["reason"]) == ("sample", "outside-picture")
+    assert [len(row["annotations"]), [item["code"] for item in row["issues"]]] == [
+        3,
+        ["outside-picture", "box-degenerate"],
+    ]
+
+
+@pytest.mark.parametrize("action", ["drop", "fail", "keep"])
+def test_a_sample_that_its_split_makes_invalid_is_no_exception(bench: Bench, action: str) -> None:
+    (bench.root / "schemas" / "pets.py").write_text(
+        "from typing import Literal\nimport dsetkit\nclass Pet(dsetkit.Sample):\n    split: Literal['train']\n"
+    )
+    bench.params(clean={"on_invalid": action, "split.ratios": {"train": 0.5, "val": 0.5}})
+    text = (bench.root / "params.yaml").read_text().replace("schema: null", "schema: schemas.pets:Pet")
+    (bench.root / "params.yaml").write_text(text)
+    bench.add()
+    bench.ingest()
+    if action == "keep":
+        info = bench.clean().info
+        assert info.counts.samples == 12
+        found = [issue for issue in info.issues if issue.code == "contract-split"]
+        assert sum(issue.count for issue in found) == info.counts.per_split["val"]
+    else:
+        match = r"samples are invalid \(.*more than clean.max_invalid" if action == "drop" else "on_invalid is fail"
+        with pytest.raises(CheckError, match=match):
+            bench.clean()

@@ -6,8 +6,10 @@ import pyarrow.compute as pc
 import pytest
 from support.bench import Bench, picture_bytes, tree_bytes
 
-from dsetkit.errors import ChangedError, LockError, NotFoundError
+from dsetkit.errors import ChangedError, LockError, NotFoundError, UsageError
 from dsetkit.snapshots.verify import verify
+from dsetkit.stages.build import Build
+from dsetkit.stages.manage import add_source, source_params
 
 
 def test_every_sample_and_annotation_is_accounted_for(bench: Bench) -> None:
@@ -147,3 +149,46 @@ def test_rows_say_where_a_sample_is_from(bench: Bench) -> None:
     table = bench.open("raw/pets").table
     assert pc.struct_field(table["provenance"], "uri").to_pylist()[0] == "images/00.jpg"
     assert pc.struct_field(table["provenance"], "license").to_pylist()[0] == "CC-BY-4.0"
+
+
+def test_the_contract_of_one_label_file_is_for_its_labels_alone(bench: Bench) -> None:
+    import json
+
+    (bench.root / "schemas" / "pets.py").write_text(
+        "from typing import Literal\nimport dsetkit\n"
+        "class Label(dsetkit.Annotation):\n    kind: Literal['box']\n    category: Literal['cat']\n"
+    )
+    bench.source.write()
+    document = json.loads((bench.source.folder / "annotations.json").read_text())
+    captions = [{"id": 900, "image_id": document["images"][0]["id"], "caption": "a cat and a dog"}]
+    (bench.source.folder / "captions.json").write_text(
+        json.dumps({"images": document["images"], "annotations": captions})
+    )
+    labels = [
+        {"format": "coco", "file": "annotations.json", "schema": "schemas.pets:Label"},
+        {"format": "coco", "file": "captions.json", "annotator": "anna"},
+    ]
+    bench.add(labels=labels)
+    bench.ingest()
+    annotations = bench.open("raw/pets")["pets/images/00.jpg"].annotations
+    assert {(one.kind, one.category, one.annotator): [item.code for item in one.issues] for one in annotations} == {
+        ("box", "cat", None): [],
+        ("box", "dog", None): ["contract-category"],
+        ("caption", None, "anna"): [],
+    }
+
+
+def test_two_runs_do_not_build_one_snapshot_at_once(bench: Bench) -> None:
+    bench.add()
+    with Build(bench.project, bench.project.raw("pets"), dict):
+        with pytest.raises(UsageError, match="another run is building pets right now"):
+            bench.ingest()
+        assert not (bench.root / "data" / "raw" / "pets").exists()
+    bench.ingest()
+
+
+def test_a_source_may_be_a_file_url(bench: Bench) -> None:
+    bench.source.write()
+    found = source_params(bench.project, f"file://{bench.source.folder}")
+    add_source(bench.project, "pets", found)
+    assert bench.ingest().info.counts.samples == 12
