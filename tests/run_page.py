@@ -79,7 +79,9 @@ def main(page: Path) -> int:
             if block.language == "console":
                 run_console(block.code)
             else:
-                exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+                # Not with this file's own `from __future__`: a page's code runs as a reader's would.
+                code = compile("\n" * (block.line - 1) + block.code, str(page), "exec", dont_inherit=True)
+                exec(code, names)
         except (Exception, SystemExit):
             traceback.print_exc()
             return 1

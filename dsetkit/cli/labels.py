@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dsetkit.curation.infer import infer_schema
 from dsetkit.errors import NotFoundError, UsageError
 from dsetkit.formats.loss import LossReport
 from dsetkit.spec.arrow import iter_rows
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
 from dsetkit.spec.sample import Sample
 from dsetkit.stages.project import Project, load_contract
@@ -49,7 +51,7 @@ def validate(
             issues = []
         else:
             found = dsetkit.read_labels(labels, format, options=parse_options(option))
-            issues = list(found.issues)
+            issues = [*found.issues, *_annotation_issues(found)]
         if contract is not None:
             progress.start("checking", None)
             issues.extend(dsetkit.validate(found, contract))
@@ -73,7 +75,7 @@ def convert(
     source_option: list[str] = typer.Option([], "--from-option", help="An option of the format of SRC, NAME=VALUE."),
     as_json: bool = JSON,
 ) -> None:
-    """Read labels in one format and write them in another, with a report of what was lost."""
+    """Write labels in another format, with a report of what is lost."""
     output = Output(as_json=as_json)
     with output.progress() as progress:
         progress.start(f"{src} → {dst}", None)
@@ -106,7 +108,7 @@ def export(
     option: list[str] = OPTION,
     as_json: bool = JSON,
 ) -> None:
-    """Write a snapshot in a format that training and label tools read, with a report of what was lost."""
+    """Write a snapshot as label files, with a report of what is lost."""
     output = Output(as_json=as_json)
     chosen = dsetkit.open(snapshot)
     if split is not None:
@@ -194,6 +196,19 @@ def schema_export(
         Output().line(f"Wrote {path}")
 
 
+def _annotation_issues(labels: dsetkit.LabelSet) -> Iterator[Issue]:
+    """What the reader found wrong with single annotations."""
+    for row in iter_rows([labels.table], Sample):
+        for item in row.get("annotations", ()):
+            for finding in item.get("issues", ()):
+                yield Issue(
+                    code=finding["code"],
+                    message=finding.get("message", ""),
+                    key=row["key"],
+                    annotation_id=item["id"],
+                )
+
+
 def _contract(reference: str | None) -> Contract | None:
     if reference is not None:
         try:
@@ -214,14 +229,21 @@ def _report(report: LossReport) -> dict[str, Any]:
 
 def _show_report(output: Output, report: LossReport, dst: str) -> None:
     output.heading(
-        f"Wrote {plural(report.samples, 'sample')}, {plural(report.annotations, 'annotation')} "
-        f"as {report.format} to {dst}"
+        f"Wrote {dst} as {report.format}, from {plural(report.samples, 'sample')} with "
+        f"{plural(report.annotations, 'annotation')}"
     )
     if not report.losses:
         output.line("  nothing was lost")
-    for loss in report.losses:
-        examples = f" (for example {', '.join(loss.examples[:2])})" if loss.examples else ""
-        output.line(f"  {loss.count:,} × {loss.message}{examples} [{loss.code}]", "yellow")
+    for severity, style, title in (
+        ("warning", "yellow", "labels that were lost or changed:"),
+        ("info", "dim", "bookkeeping that does not fit:"),
+    ):
+        losses = [loss for loss in report.losses if loss.severity == severity]
+        if losses:
+            output.line(f"  {title}")
+        for loss in losses:
+            example = f" (for example {loss.examples[0]})" if loss.examples else ""
+            output.line(f"    {loss.count:,} × {loss.message}{example} [{loss.code}]", style)
 
 
 def register(app: typer.Typer) -> None:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import typer
 
 import dsetkit
-from dsetkit.cli.output import Output, bar, plural
+from dsetkit.cli.output import Output, bar, in_order, plural, turned_away
 from dsetkit.cli.sources import JSON
-from dsetkit.errors import UsageError
+from dsetkit.errors import NotFoundError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Format
 from dsetkit.imaging.draw import contact_sheet, draw_annotations
@@ -21,6 +21,8 @@ from dsetkit.spec.sample import Sample
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
 from dsetkit.storage.atomic import write_atomic
+
+_CELL_PX = 300
 
 
 def show(
@@ -42,7 +44,7 @@ def show(
         else:
             _show_snapshot(output, snapshot)
     else:
-        sample = snapshot[snapshot.find_key(key)]
+        sample = snapshot[_find(snapshot, key)]
         if png is not None:
             _write_picture(snapshot, sample, png)
         if as_json:
@@ -50,6 +52,7 @@ def show(
         else:
             _show_sample(output, sample)
     if png is not None and not as_json:
+        output.line()
         output.line(f"Wrote {png}")
 
 
@@ -64,6 +67,8 @@ def why(
         output.json(story.to_json())
         return
     output.heading(story.key)
+    if story.variant_of is not None:
+        output.line(f"  a variant of {story.variant_of}, which came through like this:")
     for stage in story.stages:
         _show_stage(output, stage)
 
@@ -80,11 +85,11 @@ def verify(
     found = []
     for place in places:
         with output.progress() as progress:
-            progress.start(f"verifying {place}", None)
+            progress.start(f"verifying {_short(place)}", None)
             issues = dsetkit.verify(dsetkit.open(place))
         found.extend(issues)
         if not as_json:
-            output.line(f"{place}: {'verified' if not issues else plural(len(issues), 'issue')}")
+            output.line(f"{_short(place)}: {'verified' if not issues else plural(len(issues), 'issue')}")
             output.issues(issues)
     if as_json:
         output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
@@ -143,6 +148,28 @@ def _facts(label_format: Format) -> dict[str, Any]:
     }
 
 
+def _find(snapshot: Snapshot, text: str) -> str:
+    """The key that ``text`` names; one that was turned away is said to be."""
+    try:
+        return snapshot.find_key(text)
+    except NotFoundError as error:
+        keys = dict.fromkeys(snapshot.rejected.filter(pc.equal(snapshot.rejected["what"], "sample"))["key"].to_pylist())
+        for key in keys:
+            if key == text or key.endswith(f"/{text}"):
+                raise NotFoundError(
+                    f"{key} was turned away by {snapshot.info.name}", name=text, hint=f"See why: dsetkit why {key}."
+                ) from error
+        raise
+
+
+def _short(place: str) -> str:
+    """A path below the working folder, relative to it."""
+    try:
+        return str(Path(place).relative_to(Path.cwd()))
+    except ValueError:
+        return place
+
+
 def _built(project: Project) -> list[Path]:
     places = [*(project.raw(name) for name in project.params.sources), project.cleaned, project.augmented]
     return [place for place in places if (place / "snapshot.json").is_file()]
@@ -154,35 +181,38 @@ def _show_snapshot(output: Output, snapshot: Snapshot) -> None:
     output.line(f"  fingerprint {info.fingerprint}")
     for parent in info.parents:
         output.line(f"  made from {parent.name} {parent.fingerprint[:12]}", "dim")
-    for title, numbers in (("split", counts.per_split), ("category", counts.per_category)):
+    for title, numbers in (("split", in_order(counts.per_split)), ("category", list(counts.per_category.items()))):
         if numbers:
-            most = max(numbers.values())
+            most = max(number for _, number in numbers)
             output.line()
             output.table(
                 (title, "samples" if title == "split" else "annotations", ""),
-                [(name, number, bar(number / most if most else 0)) for name, number in numbers.items()],
+                [(name, number, bar(number / most if most else 0)) for name, number in numbers],
                 right=(1,),
             )
     if counts.per_reason:
         output.line()
-        output.line(
-            f"turned away: {plural(counts.rejected_samples, 'sample')}, "
-            f"{plural(counts.rejected_annotations, 'annotation')}"
-        )
+        output.line(f"turned away: {turned_away(counts)}")
         rejected = snapshot.rejected
         rows = []
-        for reason, number in sorted(counts.per_reason.items()):
-            some = rejected.filter(pc.equal(rejected["reason"], reason))["key"].slice(0, 2).to_pylist()
-            rows.append((number, reason, ", ".join(dict.fromkeys(some)) + (", …" if number > 2 else "")))
-        output.table(("rows", "reason", "for example"), rows, right=(0,))
+        for reason in sorted(counts.per_reason):
+            of_reason = rejected.filter(pc.equal(rejected["reason"], reason))
+            for what in ("sample", "annotation"):
+                keys = of_reason.filter(pc.equal(of_reason["what"], what))["key"]
+                if len(keys):
+                    rows.append((plural(len(keys), what), reason, keys[0].as_py()))
+        output.table(("", "reason", "for example"), rows)
     if counts.per_change:
         output.line()
-        output.table(("", "changed and kept"), [(n, name) for name, n in sorted(counts.per_change.items())], right=(0,))
+        output.line("changed and kept:")
+        output.table(("", ""), [(n, name) for name, n in sorted(counts.per_change.items())], right=(0,), header=False)
     statistics = info.channel_statistics
     if statistics is not None:
         mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (statistics.mean, statistics.std))
         output.line()
-        output.line(f"normalise by x' = (x − mean) / std of {statistics.split}: mean {mean}; std {std}")
+        output.line(f"normalise by x' = (x − mean) / std of {statistics.split}, in R, G, B from 0 to 1:")
+        output.line(f"  mean {mean}")
+        output.line(f"  std  {std}")
     if info.issues:
         output.line()
         output.line("issues:")
@@ -192,7 +222,8 @@ def _show_snapshot(output: Output, snapshot: Snapshot) -> None:
 def _show_sample(output: Output, sample: Sample) -> None:
     output.heading(sample.key)
     size = f"{sample.width_px}×{sample.height_px} px" if sample.width_px else "no picture"
-    output.line(f"  {size}, {sample.media_type or 'no type'}, {sample.mode or ''}, digest {(sample.digest or '')[:12]}")
+    facts = [size, sample.media_type, sample.mode, f"digest {sample.digest[:12]}" if sample.digest else None]
+    output.line(f"  {', '.join(fact for fact in facts if fact)}")
     output.line(f"  split {sample.split or 'none'}, labelled {sample.labelled}")
     if sample.annotations:
         output.table(
@@ -216,7 +247,7 @@ def _show_stage(output: Output, stage: StageStory) -> None:
         text += f", {stage.reason}"
     if stage.message:
         text += f" ({stage.message})"
-    if stage.duplicate_of:
+    if stage.duplicate_of and stage.duplicate_of not in stage.message:
         text += f"; duplicate of {stage.duplicate_of}"
     if stage.outcome == "kept":
         text += f", {plural(stage.annotations, 'annotation')}, labelled {stage.labelled}"
@@ -243,14 +274,18 @@ def _write_picture(snapshot: Snapshot, sample: Sample, png: Path) -> None:
 
 
 def _write_sheet(snapshot: Snapshot, png: Path) -> None:
-    """Up to 24 samples drawn from the whole snapshot, always the same ones."""
-    cells = []
+    """Up to 24 samples drawn from the whole snapshot, always the same ones, each with its key."""
+    cells, titles = [], []
     for sample in snapshot.take(min(24, len(snapshot)), seed=0):
         rows = [item.to_row() for item in sample.annotations]
-        cells.append(draw_annotations(snapshot.image(sample.key), rows, snapshot.categories))
+        image = snapshot.image(sample.key)
+        cells.append(draw_annotations(image, rows, snapshot.categories, width=1, max_side_px=_CELL_PX))
+        titles.append(sample.key if sample.labelled != "no" else f"{sample.key} (not labelled)")
     if not cells:
         raise UsageError("the snapshot holds no sample to draw", hint="Choose another snapshot.")
-    write_atomic(png, encode(contact_sheet(cells, columns=6, cell_px=240), format="png", quality=100))
+    write_atomic(
+        png, encode(contact_sheet(cells, columns=6, cell_px=_CELL_PX, titles=titles), format="png", quality=100)
+    )
 
 
 def register(app: typer.Typer) -> None:

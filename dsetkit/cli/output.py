@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,7 @@ from rich.table import Table
 
 from dsetkit.errors import CheckError, DsetkitError, LossError
 from dsetkit.spec.issue import Issue
+from dsetkit.spec.snapshot import Counts
 
 
 class Output:
@@ -22,8 +25,8 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = _console(stderr=False)
+        self.errors = _console(stderr=True)
 
     def json(self, value: Any) -> None:
         """One JSON document on stdout."""
@@ -31,15 +34,22 @@ class Output:
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """One line for a person. What comes from data cannot style the terminal or drive it."""
-        self.console.print(escape(printable(text)), style=style)
+        self.console.print(escape(_wrapped(self.console, printable(text))), style=style)
 
     def heading(self, text: str) -> None:
         """A line that stands out."""
         self.line(text, "bold")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        right: Sequence[int] = (),
+        header: bool = True,
+    ) -> None:
         """A table; ``right`` lists the columns that hold numbers."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim", show_header=header)
         for number, name in enumerate(columns):
             table.add_column(name, justify="right" if number in right else "left", overflow="fold")
         for row in rows:
@@ -71,15 +81,18 @@ class Output:
                 }
             )
             return
-        self.errors.print(f"[bold red]error:[/] {escape(printable(error.message))}.".replace("..", "."))
-        for issue in issues[:10]:
-            self.errors.print(f"  {escape(printable(issue.describe()))}")
-        if len(issues) > 10:
-            self.errors.print(f"  … and {len(issues) - 10} more", style="dim")
-        for loss in losses[:10]:
-            self.errors.print(f"  {escape(printable(str(getattr(loss, 'message', loss))))}")
+        message = printable(error.message).rstrip(".")
+        if losses:
+            message = message.partition(": ")[0]  # the message lists the losses; here each gets a line
+        text = _wrapped(self.errors, f"error: {message}.").removeprefix("error:")
+        self.errors.print(f"[bold red]error:[/]{escape(text)}")
+        listed = [issue.describe() for issue in issues] + [_loss_text(loss) for loss in losses]
+        for line in listed[:10]:
+            self.errors.print(escape(_wrapped(self.errors, f"  {printable(line)}")))
+        if len(listed) > 10:
+            self.errors.print(f"  … and {len(listed) - 10} more (all of them: --json)", style="dim")
         if error.hint:
-            self.errors.print(f"[bold]{escape(printable(error.hint))}[/]")
+            self.errors.print(f"[bold]{escape(_wrapped(self.errors, printable(error.hint)))}[/]")
 
     @contextmanager
     def progress(self) -> Iterator[RichProgress]:
@@ -144,6 +157,57 @@ def bar(share: float, width: int = 24) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 sample``, ``2 samples``."""
     return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
+def turned_away(counts: Counts) -> str:
+    """``11 samples (with 13 annotations) and 2 annotations of kept samples``; empty if nothing was.
+
+    A row of ``rejected.parquet`` is one sample with all its annotations, or one annotation.
+    """
+    alone = sum(counts.per_reason.values()) - counts.rejected_samples
+    inside = counts.rejected_annotations - alone
+    parts = []
+    if counts.rejected_samples:
+        with_them = f" (with {plural(inside, 'annotation')})" if inside else ""
+        parts.append(f"{plural(counts.rejected_samples, 'sample')}{with_them}")
+    if alone:
+        parts.append(f"{plural(alone, 'annotation')} of kept samples")
+    return " and ".join(parts)
+
+
+def in_order(per_split: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Splits as people name them: train, val, test, then others by name."""
+    known = {"train": 0, "val": 1, "test": 2}
+    return sorted(per_split.items(), key=lambda item: (known.get(item[0], 3), item[0]))
+
+
+def _console(*, stderr: bool) -> Console:
+    """Without emoji codes: a contract's name ends in ``:Label``, and ``:label:`` is one."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 10_000  # what a program reads is one line a row, however long
+    return console
+
+
+def _wrapped(console: Console, text: str) -> str:
+    """On a terminal, lines broken between words, what follows indented; elsewhere the text as it is."""
+    if not console.is_terminal:
+        return text
+    lines = []
+    for line in text.splitlines() or [""]:
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line,
+            max(20, console.width),
+            subsequent_indent=indent + "  " if indent else "",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
+
+
+def _loss_text(loss: object) -> str:
+    return str(loss.describe()) if hasattr(loss, "describe") else str(loss)
 
 
 def _cell(value: Any) -> str:

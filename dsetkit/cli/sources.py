@@ -33,7 +33,7 @@ def init(
     demo: bool = typer.Option(False, "--demo", help="With a small demo dataset that shows every step."),
     as_json: bool = JSON,
 ) -> None:
-    """Make a new dataset project: params, pipeline, schemas, git and DVC."""
+    """Make a new project: params, pipeline, schemas, git and DVC."""
     output = Output(as_json=as_json)
     root = folder.resolve()
     written = write_project(root, demo=demo)
@@ -91,7 +91,7 @@ def update(
     tools: bool = typer.Option(False, "--tools", help="Lock this environment's tool versions instead."),
     as_json: bool = JSON,
 ) -> None:
-    """Show what is new, gone or changed in a source, and lock what is there now."""
+    """Lock what a source is now, and show how it differs."""
     project = Project.find()
     output = Output(as_json=as_json)
     if tools:
@@ -157,21 +157,23 @@ def status(as_json: bool = JSON) -> None:
     output.table(("source", "state", ""), [(item.name, item.state, "; ".join(item.detail)) for item in sources])
     output.line()
     output.table(
-        ("snapshot", "state", "samples", "annotations", "rejected", "fingerprint", ""),
+        ("snapshot", "state", "samples", "annotations", "rejected", "fingerprint"),
         [
-            (
-                item.name,
-                item.state,
-                item.samples,
-                item.annotations,
-                item.rejected,
-                (item.fingerprint or "")[:12],
-                item.detail,
-            )
+            (item.name, item.state, item.samples, item.annotations, item.rejected, item.fingerprint[:12])
+            if item.fingerprint
+            else (item.name, item.state, None, None, None, None)
             for item in stages
         ],
         right=(2, 3, 4),
     )
+    told: dict[str, list[str]] = {}
+    for item in stages:
+        if item.detail:
+            told.setdefault(item.detail, []).append(item.name)
+    if told:
+        output.line()
+    for detail, names in told.items():
+        output.line(f"{', '.join(names)}: {detail}")
     raise typer.Exit(0 if fine else 1)
 
 
@@ -213,9 +215,10 @@ def _show_formats(output: Output, report: SourceReport) -> None:
             continue
         output.line(f"  format {item.format.name}: {detection.why}")
         for other in report.state.others:
-            output.line(
-                f"  it could also be {other.format} ({other.why}); choose it with --format {other.format}", "dim"
-            )
+            output.line(f"  it could also be {other.format}: {other.why}", "dim")
+        if report.state.others:
+            name = report.name
+            output.line(f"  to read it as another: dsetkit remove {name}, then add it with --format FORMAT", "dim")
 
 
 def register(app: typer.Typer) -> None:

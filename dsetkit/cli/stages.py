@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dsetkit.cli.output import Output, plural, size_text
+from dsetkit.cli.output import Output, in_order, plural, size_text, turned_away
 from dsetkit.cli.sources import JSON
 from dsetkit.history.memory import last_output
 from dsetkit.stages.augment import augment as run_augment
@@ -62,19 +62,19 @@ def show_result(output: Output, result: StageResult) -> None:
         f"{result.info.name}: {plural(counts.samples, 'sample')}, {plural(counts.annotations, 'annotation')}"
         f"  [{result.info.fingerprint[:12]}]"
     )
-    turned = counts.rejected_samples, counts.rejected_annotations
-    if any(turned):
-        output.line(f"  turned away {plural(turned[0], 'sample')}, {plural(turned[1], 'annotation')}:")
+    turned = turned_away(counts)
+    if turned:
+        output.line(f"  turned away {turned}:")
         for reason, number in sorted(counts.per_reason.items()):
             output.line(f"    {number:>6,}  {reason}")
     if counts.per_change:
         output.line("  " + ", ".join(f"{number:,} {name}" for name, number in sorted(counts.per_change.items())))
     if counts.per_split:
-        output.line("  " + ", ".join(f"{name} {number:,}" for name, number in counts.per_split.items()))
+        output.line("  " + ", ".join(f"{name} {number:,}" for name, number in in_order(counts.per_split)))
     output.line(
-        f"  decoded {plural(result.decoded, 'picture')}, took {result.reused:,} from memory; "
-        f"{result.shards_linked} of {plural(result.shards_total, 'shard')} kept, "
-        f"{size_text(result.bytes_packed)} written",
+        f"  decoded {plural(result.decoded, 'picture')}, reused {result.reused:,}; "
+        f"kept {result.shards_linked} of {plural(result.shards_total, 'shard')}, "
+        f"wrote {size_text(result.bytes_packed)}",
         "dim",
     )
     output.issues(result.info.issues, limit=10)

@@ -34,6 +34,7 @@ def draw_annotations(
     *,
     width: int = 2,
     min_side_px: int = 0,
+    max_side_px: int | None = None,
 ) -> Image.Image:
     """The upright picture in RGB with its annotations (sparse rows) drawn on it; the picture given stays as it is.
 
@@ -41,15 +42,20 @@ def draw_annotations(
     their holes, masks) filled half transparent, keypoints with the category's skeleton (hidden ones hollow), labels on
     a backing box: category, text, score. Image labels and captions stand in the top left corner. A shape that is
     broken (NaN, a mask that is none) is left out, its label too. A picture whose shorter side is below ``min_side_px``
-    is first enlarged by a whole factor, so that labels of tiny pictures can be read.
+    is first enlarged by a whole factor, so that labels of tiny pictures can be read; one whose longer side is above
+    ``max_side_px`` is first brought down to it, so that labels stay readable on a contact sheet.
     """
-    factor = max(1, math.ceil(min_side_px / max(1, min(image.size))))
+    factor: float = max(1, math.ceil(min_side_px / max(1, min(image.size))))
     canvas = to_mode(image, "RGB")
     if factor > 1:
-        canvas = canvas.resize((canvas.width * factor, canvas.height * factor), Image.Resampling.NEAREST)
+        canvas = canvas.resize((canvas.width * int(factor), canvas.height * int(factor)), Image.Resampling.NEAREST)
+    elif max_side_px is not None and max(image.size) > max_side_px:
+        factor = max_side_px / max(image.size)
+        smaller = tuple(max(1, round(side * factor)) for side in image.size)
+        canvas = canvas.resize((smaller[0], smaller[1]), Image.Resampling.LANCZOS)
     elif canvas is image:
         canvas = canvas.copy()
-    painter = _Painter(canvas, categories, width, factor)
+    painter = _Painter(canvas, categories, width, factor, image.size)
     for annotation in annotations:  # areas first, so that no area hides an outline, and no outline a label
         painter.fill(annotation)
     for annotation in annotations:
@@ -62,29 +68,42 @@ def draw_annotations(
 def contact_sheet(images: Sequence[Image.Image], columns: int, cell_px: int, titles: Sequence[str] = ()) -> Image.Image:
     """Pictures on a grid, row by row, each brought into a square of ``cell_px``; small ones are not enlarged.
 
-    ``titles`` (one a picture) stand below them. No pictures give one empty cell.
+    ``titles`` (one a picture) stand below them.
+    A row is as tall as its tallest picture. No pictures give one empty cell.
     """
     columns = max(1, min(columns, len(images) or 1))
-    rows = max(1, math.ceil(len(images) / columns))
-    height = cell_px + (_SHEET_TITLE_PX if titles else 0)
-    step_x, step_y = cell_px + _SHEET_GAP_PX, height + _SHEET_GAP_PX
-    sheet = Image.new("RGB", (columns * step_x + _SHEET_GAP_PX, rows * step_y + _SHEET_GAP_PX), _SHEET_COLOR)
+    cells = [to_mode(image, "RGB").copy() for image in images]
+    for cell in cells:
+        cell.thumbnail((cell_px, cell_px), Image.Resampling.BILINEAR)
+    rows = [cells[at : at + columns] for at in range(0, len(cells), columns)] or [[]]
+    heights = [max((cell.height for cell in row), default=cell_px) for row in rows]
+    step_x, title_px = cell_px + _SHEET_GAP_PX, _SHEET_TITLE_PX if titles else 0
+    tall = sum(height + title_px + _SHEET_GAP_PX for height in heights)
+    sheet = Image.new("RGB", (columns * step_x + _SHEET_GAP_PX, tall + _SHEET_GAP_PX), _SHEET_COLOR)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_SHEET_TITLE_PX - 5)
-    for index, image in enumerate(images):
-        left, top = _SHEET_GAP_PX + index % columns * step_x, _SHEET_GAP_PX + index // columns * step_y
-        small = to_mode(image, "RGB").copy()
-        small.thumbnail((cell_px, cell_px), Image.Resampling.BILINEAR)
-        sheet.paste(small, (left + (cell_px - small.width) // 2, top + (cell_px - small.height) // 2))
-        if index < len(titles):
-            title = writable(titles[index])
-            while len(title) > 1 and font.getlength(title) > cell_px:
-                title = "…" + title.removeprefix("…")[1:]  # the end of a path says more than its beginning
-            draw.text((left, top + cell_px + 1), title, fill=(0, 0, 0), font=font)
+    top = _SHEET_GAP_PX
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        for column, cell in enumerate(row):
+            left, index = _SHEET_GAP_PX + column * step_x, number * columns + column
+            sheet.paste(cell, (left + (cell_px - cell.width) // 2, top + (height - cell.height) // 2))
+            if index < len(titles):
+                title = writable(titles[index])
+                while len(title) > 1 and font.getlength(title) > cell_px:
+                    title = "…" + title.removeprefix("…")[1:]  # the end of a path says more than its beginning
+                draw.text((left, top + height + 1), title, fill=(0, 0, 0), font=font)
+        top += height + title_px + _SHEET_GAP_PX
     return sheet
 
 
 class _Painter:
-    def __init__(self, canvas: Image.Image, categories: Sequence[Category], width: int, factor: int) -> None:
+    def __init__(
+        self,
+        canvas: Image.Image,
+        categories: Sequence[Category],
+        width: int,
+        factor: float,
+        size: tuple[int, int],
+    ) -> None:
         self._canvas = canvas
         self._draw = ImageDraw.Draw(canvas)
         self._labels = LabelWriter(self._draw, canvas.size)
@@ -92,6 +111,7 @@ class _Painter:
         self._categories = {category.name: category for category in categories}
         self._width = max(1, width)
         self._factor = factor
+        self._size = size  # the picture's own, before it was enlarged or brought down
 
     def fill(self, annotation: Row) -> None:
         color = self._color(annotation)
@@ -219,7 +239,7 @@ class _Painter:
 
     def _mask_area(self, annotation: Row) -> Image.Image | None:
         mask = annotation.get("mask")
-        width, height = self._canvas.width // self._factor, self._canvas.height // self._factor
+        width, height = self._size
         if not mask or tuple(mask.get("size") or ()) != (height, width):
             return None
         try:
@@ -227,7 +247,7 @@ class _Painter:
         except ValueError:
             return None
         area = Image.fromarray(shape.astype("uint8") * _FILL_ALPHA)
-        return area.resize(self._canvas.size, Image.Resampling.NEAREST) if self._factor > 1 else area
+        return area.resize(self._canvas.size, Image.Resampling.NEAREST) if self._canvas.size != self._size else area
 
 
 def _label_text(annotation: Row) -> str:

@@ -278,7 +278,7 @@ class RecipeParams(Document):
     """Of which splits variants are made."""
     operations: tuple[Operation, ...]
     fill: FillMode = "constant"
-    """What shows where the picture was moved away."""
+    """What shows where the picture was moved away. ``reflect`` mirrors objects too, and those have no labels."""
     fill_color: tuple[int, int, int] = (0, 0, 0)
     """R, G, B from 0 to 255, for ``constant``."""
     min_visible: Fraction = 0.1

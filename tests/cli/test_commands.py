@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from support.bench import Bench, picture_bytes
 
@@ -105,8 +106,25 @@ def test_why_tells_a_samples_story(run: Callable, bench: Bench) -> None:
     assert "clipped" in mended.out
     kept = run("why", "0.jpg", "--json").json()
     assert kept["stages"][1]["duplicates"] == ["pets/images/twin.jpg"]
+    variant = run("why", "0@flip.0.jpg").out
+    assert "a variant of pets/images/0.jpg" in variant
+    assert "raw/pets: kept, 1 annotation" in variant
+    gone = run("show", "data/cleaned", "twin.jpg")
+    assert gone.err == (
+        "error: pets/images/twin.jpg was turned away by cleaned.\nSee why: dsetkit why pets/images/twin.jpg.\n"
+    )
     nobody = run("why", "nobody.jpg")
     assert nobody.code == 2
+    assert nobody.err.startswith("error: no snapshot knows a sample 'nobody.jpg'.\n")
+
+
+def test_why_finds_what_ingest_turned_away_by_the_end_of_its_key(run: Callable, bench: Bench) -> None:
+    bench.source.put("torn.jpg", picture_bytes(7)[:-400], [("cat", [4.0, 4.0, 20.0, 16.0])])
+    bench.source.write()
+    build(run, bench)
+    assert "raw/pets: rejected, picture-truncated" in run("why", "torn.jpg").out
+    shown = run("show", "data/raw/pets").out
+    assert "turned away: 1 sample (with 1 annotation)" in shown
 
 
 def test_verify_finds_a_flipped_byte(run: Callable, bench: Bench) -> None:
@@ -123,6 +141,12 @@ def test_verify_finds_a_flipped_byte(run: Callable, bench: Bench) -> None:
     assert "pets/images/" in ran.out
 
 
+def test_help_fits_a_narrow_terminal(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    assert "..." not in run("--help").out.partition("Commands:")[2]
+
+
 def test_formats_are_listed(run: Callable) -> None:
     names = [item["name"] for item in run("formats", "--json").json()]
     assert names == ["coco", "csv", "image_folder", "voc", "yolo"]
@@ -134,11 +158,25 @@ def test_validate_with_a_contract(run: Callable, bench: Bench) -> None:
         "from typing import Literal\nimport dsetkit\nclass Label(dsetkit.Annotation):\n    category: Literal['dog']\n"
     )
     labels = "../source/annotations.json"
-    assert run("validate", labels).code == 0
+    fine = run("validate", labels)
+    assert fine.code == 0
+    assert "no contract" in fine.out
     ran = run("validate", labels, "--format", "coco", "--schema", "schemas.pets:Label")
     assert ran.code == 1
     assert "category 'cat' is not one of 'dog'" in ran.out
+    assert ran.out.startswith("4 samples checked against schemas.pets:Label: 4 errors\n")  # no emoji for :Label:
     assert len(run("validate", labels, "--schema", "schemas.pets:Label", "--json").json()) == 4
+
+
+def test_validate_says_what_the_reader_found(run: Callable, tmp_path: Path) -> None:
+    corners = "<xmin>5</xmin><ymin>5</ymin><xmax>5</xmax><ymax>5</ymax>"
+    (tmp_path / "a.xml").write_text(
+        "<annotation><filename>a.jpg</filename><size><width>9</width><height>9</height><depth>3</depth></size>"
+        f"<object><name>cat</name><bndbox>{corners}</bndbox></object></annotation>"
+    )
+    ran = run("validate", str(tmp_path), "--format", "voc", "--json")
+    assert ran.code == 1
+    assert [item["code"] for item in ran.json() if "annotation_id" in item] == ["box-degenerate"]
 
 
 def test_schema_infer_and_export(run: Callable, bench: Bench, tmp_path: Path) -> None:
@@ -158,12 +196,13 @@ def test_convert_and_export(run: Callable, bench: Bench, tmp_path: Path) -> None
     assert ran.code == 0, ran.err
     assert (ran.json()["samples"], ran.json()["annotations"]) == (4, 4)
     back = run("convert", str(tmp_path / "voc"), str(tmp_path / "yolo"), "--from", "voc", "--to", "yolo")
-    assert back.out.startswith("Wrote 4 samples, 4 annotations as yolo")
+    assert back.out.startswith(f"Wrote {tmp_path / 'yolo'} as yolo, from 4 samples with 4 annotations\n")
     build(run, bench)
     ran = run("export", "data/augmented", str(tmp_path / "out"), "--format", "coco", "--split", "train")
     assert ran.code == 0, ran.err
-    again = run("export", "data/augmented", str(tmp_path / "out"), "--format", "coco")
+    again = run("export", "data/augmented", "../out", "--format", "coco")
     assert again.code == 2
+    assert again.err.startswith("error: ../out is not empty.\n")
     ran = run("export", "data/augmented", str(tmp_path / "none"), "--format", "coco", "--split", "holdout")
     assert ran.code == 2
     assert "train" in ran.err

@@ -85,7 +85,7 @@ def test_malformed_yaml(run: Callable, bench: Bench) -> None:
     path.write_text(path.read_text().replace("  target_bytes: 8388608", "\ttarget_bytes: 8388608"))
     ran = run("status")
     assert ran.code == 2
-    assert ran.err.startswith("error: params.yaml, line 10, column 1: not valid YAML: ")
+    assert ran.err.startswith("error: params.yaml, line 9, column 1: not valid YAML: ")
     assert ran.err.endswith("Mend the line; nesting is by spaces, never by tabs.\n")
 
 

@@ -135,12 +135,25 @@ def test_text_keeps_to_what_the_font_has():
     assert writable("plain [text] 0.5…") == "plain [text] 0.5..."
 
 
+def test_a_large_picture_is_brought_down_with_its_labels():
+    image = Image.new("RGB", (400, 200), (255, 255, 255))
+    mask = {"id": "0", "kind": "mask", "category": "RBC", "mask": encode_mask(np.ones((200, 400), np.uint8))}
+    box = {"id": "1", "kind": "box", "category": CATEGORIES[0].name, "bbox_xywh_px": [200.0, 100.0, 100.0, 60.0]}
+    result = np.asarray(draw_annotations(image, [mask, box], CATEGORIES, max_side_px=100))
+    assert result.shape == (50, 100, 3)
+    assert (result[-5, 5] != 255).any()  # the mask covers it
+    assert (
+        (result[39:42, 62] == category_colors(CATEGORIES)[CATEGORIES[0].name]).all(-1).any()
+    )  # the box's lower edge, at 160 / 4
+    assert draw_annotations(image, [], max_side_px=500).size == (400, 200)
+
+
 def test_contact_sheet(picture):
     images = [picture(mode, size) for mode, size in (("RGB", (300, 100)), ("L", (10, 10)), ("RGBA", (50, 200)))]
     sheet = contact_sheet(images, 2, 64)
-    assert sheet.size == (2 * 70 + 6, 2 * 70 + 6)
+    assert sheet.size == (2 * 70 + 6, 21 + 64 + 3 * 6)  # a row is as tall as its tallest picture
     titled = contact_sheet(images, 2, 64, ["a/very/long/path/to/a/picture.jpg", "b", "c"])
-    assert titled.size == (146, 2 * 86 + 6)
+    assert titled.size == (146, 21 + 64 + 3 * 6 + 2 * 16)
     assert contact_sheet([], 4, 32).size == (44, 44)
     assert contact_sheet(images, 2, 64).tobytes() == sheet.tobytes()
 
