@@ -172,7 +172,7 @@ def _carry_open(source: Row, capabilities: Capabilities, ledger: Ledger, where: 
         out["attributes"] = kept
     for name in attributes:
         if name not in kept:
-            ledger.add("attribute-dropped", f"{fmt} cannot say the attribute {name!r}; it is left out", where)
+            ledger.add("attribute-dropped", f"{fmt} has no place for the attribute {name!r}; not written", where)
     extras: Mapping[str, Any] = source.get("extras", {})
     if "extras" in capabilities.annotation_fields and fmt in extras:
         out["extras"] = {fmt: extras[fmt]}
@@ -186,9 +186,8 @@ def _carry_open(source: Row, capabilities: Capabilities, ledger: Ledger, where: 
 
 def _field_lost(ledger: Ledger, what: str, name: str, where: str, *, info: bool) -> None:
     severity: Literal["warning", "info"] = "info" if info else "warning"
-    message = (
-        f"{ledger.format_name} cannot say the {name} of {'an' if what == 'annotation' else 'a'} {what}; it is left out"
-    )
+    article = "an" if what == "annotation" else "a"
+    message = f"{ledger.format_name} has no place for the {name} of {article} {what}; not written"
     ledger.add("field-dropped", message, where, severity=severity)
 
 
@@ -234,7 +233,7 @@ def carry_categories(export: Export, capabilities: Capabilities, ledger: Ledger)
     for category in export.categories:
         given = {name: value for name, value in category.to_row().items() if name not in ("name", "index")}
         for name in sorted(given.keys() - capabilities.category_fields):
-            message = f"{fmt} cannot say the {name} of a category; it is left out"
+            message = f"{fmt} has no place for the {name} of a category; not written"
             ledger.add("category-field-dropped", message, category.name, severity="info")
         kept = {name: getattr(category, name) for name in given if name in capabilities.category_fields}
         carried.append(Category(name=category.name, index=len(carried), **kept))

@@ -247,7 +247,9 @@ def _sample_attributes(attributes: Mapping[str, Any], key: str, ledger: Ledger) 
         if (name == "verified" and value is True) or named:
             kept[name] = value
         else:
-            ledger.add("attribute-dropped", f"voc cannot say the attribute {name!r} of a sample; it is left out", key)
+            ledger.add(
+                "attribute-dropped", f"voc has no place for the attribute {name!r} of a sample; not written", key
+            )
     return kept
 
 

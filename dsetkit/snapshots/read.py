@@ -173,7 +173,7 @@ class Snapshot:
         if len(found) == 1:
             return found[0]
         if found:
-            hint = f"Say which: {', '.join(map(repr, found[:3]))}{' ...' if len(found) > 3 else ''}."
+            hint = f"Say which: {', '.join(map(repr, found[:3]))}{' and others' if len(found) > 3 else ''}."
             raise NotFoundError(f"{len(found)} samples of {self.info.name} end in {text!r}", name=text, hint=hint)
         raise self._no_key(text, near)
 

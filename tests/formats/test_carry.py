@@ -58,10 +58,10 @@ def test_what_a_format_cannot_say_is_named():
     }
     assert carry_annotation(given, BOXES, ledger, "k") == {**BOX, "attributes": {"occluded": True}}
     assert [(loss.code, loss.severity, loss.message) for loss in ledger.report().losses] == [
-        ("attribute-dropped", "warning", "f cannot say the attribute 'red'; it is left out"),
-        ("field-dropped", "warning", "f cannot say the score of an annotation; it is left out"),
+        ("attribute-dropped", "warning", "f has no place for the attribute 'red'; not written"),
+        ("field-dropped", "warning", "f has no place for the score of an annotation; not written"),
         ("extras-dropped", "info", "what only g knows of an annotation is left out"),
-        ("field-dropped", "info", "f cannot say the annotator of an annotation; it is left out"),
+        ("field-dropped", "info", "f has no place for the annotator of an annotation; not written"),
     ]
 
 
@@ -155,10 +155,10 @@ def test_lineage_and_provenance_are_bookkeeping():
     row = {"key": "a", "source_id": "7", "split_group": "g", "provenance": {"license": "CC0"}, "attributes": {"n": 1}}
     carry_row(row, BOXES, ledger)
     assert [(loss.severity, loss.message) for loss in ledger.report().losses] == [
-        ("warning", "f cannot say the attributes of a sample; it is left out"),
-        ("info", "f cannot say the provenance.license of a sample; it is left out"),
-        ("info", "f cannot say the source_id of a sample; it is left out"),
-        ("info", "f cannot say the split_group of a sample; it is left out"),
+        ("warning", "f has no place for the attributes of a sample; not written"),
+        ("info", "f has no place for the provenance.license of a sample; not written"),
+        ("info", "f has no place for the source_id of a sample; not written"),
+        ("info", "f has no place for the split_group of a sample; not written"),
     ]
 
 

@@ -131,9 +131,9 @@ def test_strict_names_what_would_be_lost(tmp_path):
         write_labels(lossy_export(), tmp_path / "out", "csv", strict=True)
     assert str(caught.value) == (
         "writing csv would lose labels: "
-        "csv cannot say the relations of an annotation; it is left out (1, e.g. src/a.png#0) [field-dropped]; "
-        "csv cannot say the status of an annotation; it is left out (1, e.g. src/a.png#0) [field-dropped]; "
-        "csv cannot say the track of an annotation; it is left out (1, e.g. src/a.png#0) [field-dropped]. "
+        "csv has no place for the relations of an annotation; not written (1, e.g. src/a.png#0) [field-dropped]; "
+        "csv has no place for the status of an annotation; not written (1, e.g. src/a.png#0) [field-dropped]; "
+        "csv has no place for the track of an annotation; not written (1, e.g. src/a.png#0) [field-dropped]. "
         "Nothing was written. Choose a format that carries them, or leave --strict out."
     )
     assert not list(tmp_path.iterdir())

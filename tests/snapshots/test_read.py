@@ -210,7 +210,7 @@ def test_find_key(snapshot: Snapshot, kit: SimpleNamespace, tmp_path: Path) -> N
         "cleaned has no sample 'picture_0002.jpg'. Near it: 'blood/picture_00028.jpg', 'blood/picture_00026.jpg', "
         "'blood/picture_00024.jpg'.",
         "cleaned has no sample 'nothing alike'. Its keys look like 'blood/picture_00000.jpg'.",
-        "4 samples of cleaned end in 'same.jpg'. Say which: 'a/x/same.jpg', 'b/x/same.jpg', 'c/x/same.jpg' ....",
+        "4 samples of cleaned end in 'same.jpg'. Say which: 'a/x/same.jpg', 'b/x/same.jpg', 'c/x/same.jpg' and others.",
         "cleaned has no sample 'ame.jpg'. Near it: 'd/x/same.jpg', 'c/x/same.jpg', 'b/x/same.jpg'.",
         "cleaned has no sample 'blood/picture_00003.jpg'. Near it: 'tissue/picture_00003.jpg'.",
     ]
