@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from dsetkit.errors import NotFoundError, StorageError
 from dsetkit.storage.atomic import write_atomic
 
-IGNORED = (".gitignore", "__pycache__/", "*.pyc")
+IGNORED = (".gitignore", "__pycache__/", "*.pyc", "/schemas/json/")
+"""What DVC does not take for part of a dependency; JSON Schemas are made from the code and decide nothing."""
 
 
 def create_repository(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from dsetkit.history.repository import create_repository, forget_stage
 def test_a_repository_is_made_once(tmp_path: Path) -> None:
     assert create_repository(tmp_path) == ["git repository", "DVC repository"]
     assert create_repository(tmp_path) == []
-    assert (tmp_path / ".dvcignore").read_text().endswith(".gitignore\n__pycache__/\n*.pyc\n")
+    assert (tmp_path / ".dvcignore").read_text().endswith(".gitignore\n__pycache__/\n*.pyc\n/schemas/json/\n")
 
 
 def test_a_project_may_lie_inside_a_repository(tmp_path: Path) -> None:
