@@ -165,7 +165,10 @@ def area_px2(ann: Row) -> float:
     """
     name = shape_field(ann)
     if name == "polygons":
-        return sum(max(0.0, ring_area(part[0]) - sum(map(ring_area, part[1:]))) for part in ann[name] if part)
+        # fsum: correctly rounded, and so the same in every version of Python; sum() is not
+        return math.fsum(
+            max(0.0, ring_area(part[0]) - math.fsum(map(ring_area, part[1:]))) for part in ann[name] if part
+        )
     if name == "mask":
         return float(mask_area(ann[name]))
     if name == "rotated_box":

@@ -325,11 +325,12 @@ def _polygon_label(category: str, parts: list[list[tuple[float, float]]]) -> Lab
     xs, ys = [x for part in parts for x, _ in part], [y for part in parts for _, y in part]
     box = [min(xs), min(ys), round(max(xs) - min(xs), 1), round(max(ys) - min(ys), 1)]
     flat = [[v for point in part for v in point] for part in parts]
-    area = round(sum(_area(part) for part in parts), 2)
+    area = round(math.fsum(_area(part) for part in parts), 2)
     return {"category": category, "bbox": box, "area": area, "iscrowd": 0, "segmentation": flat}
 
 
 def _area(points: list[tuple[float, float]]) -> float:
     """The shoelace formula."""
     pairs = zip(points, [*points[1:], points[0]], strict=True)
-    return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2
+    # fsum, as Python 3.12 began to add floats up otherwise than 3.11
+    return abs(math.fsum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2
