@@ -11,6 +11,7 @@ import os
 import stat
 import tarfile
 import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -68,9 +69,8 @@ class TarStore:
         self.root = os.path.realpath(path)
         self._file = file
         self._offsets = offsets
-
-    def __del__(self) -> None:
-        self._file.close()
+        # Not __del__: of things that only refer to each other, Python may let the file go first, and complains.
+        weakref.finalize(self, file.close)
 
     def read(self, entry: Entry, length: int | None) -> bytes:
         """See ``Store.read``."""
