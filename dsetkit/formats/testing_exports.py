@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import strategies as st
 
 from dsetkit.geometry.rle import encode
 from dsetkit.geometry.shape import enclosure
+from dsetkit.spec.annotation import Kind
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.spec.key import check_key, sort_key
@@ -154,18 +155,7 @@ def _shapes(draw: Any, kind: str, width: int, height: int, names: Sequence[str])
     return {"text": draw(st.sampled_from(["a cat", "", "«ü»\n<b>", "🦝"]))} if kind == "caption" else {}
 
 
-_KINDS = (
-    "image_label",
-    "box",
-    "rotated_box",
-    "polygon",
-    "mask",
-    "polyline",
-    "points",
-    "keypoints",
-    "ellipse",
-    "caption",
-)
+_KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @st.composite
