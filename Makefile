@@ -16,7 +16,7 @@ export PIP_BUILD_CONSTRAINT := $(LOCKED)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast check lint types imports docs format wheel lock clean
+.PHONY: help setup system demo test test-fast check lint types imports docs bench bench-quick format wheel lock clean
 
 help: ## say what can be made (this page)
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,16 @@ $(STAMP): pyproject.toml $(LOCKED)
 	@echo "installing the locked versions (a minute or two the first time)"
 	@$(PIP) --editable '.[dev]'
 	@touch $@
+
+system: ## install the Debian packages that some tests use (as root); says so where it cannot
+	@missing=$$(for name in $$(grep -v '^#' requirements/system.txt); do \
+		dpkg-query -W -f='$${Status}' "$$name" 2>/dev/null | grep -q 'ok installed' || echo "$$name"; done); \
+	if [ -z "$$missing" ]; then echo "all there: $$(grep -v '^#' requirements/system.txt | xargs)"; \
+	elif ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+		echo "not installed (needs apt-get and root): $$(echo $$missing); the tests that use them are skipped"; \
+	else echo "installing $$(echo $$missing)"; log=$$(mktemp); \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } \
+		>"$$log" 2>&1 || { tail -n 5 "$$log"; exit 1; }; rm -f "$$log"; fi
 
 demo: setup data/sources/demo/annotations.json ## build the demo dataset, offline, and show what came of it
 	dvc repro
@@ -63,6 +73,19 @@ imports: setup ## imports go strictly down
 docs: setup ## run the code of README.md and docs/
 	$(PYTEST) tests/test_docs.py
 
+PEERS := .venv-bench
+bench: $(PEERS)/.installed ## measure against peers and write benchmarks/RESULTS.md (most of an hour)
+	DSETKIT_BENCH_PEERS=$(PEERS) $(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(PEERS)/.installed ## the same on a little data, judging no times: does it all still run?
+	DSETKIT_BENCH_PEERS=$(PEERS) $(BIN)/python -m benchmarks --quick $(ARGS)
+
+$(PEERS)/.installed: benchmarks/requirements.txt | setup
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "installing the peers"
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement benchmarks/requirements.txt
+	@touch $@
+
 format: setup ## let ruff lay the code out and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -80,5 +103,5 @@ $(BIN)/uv:
 	@$(PIP) uv
 
 clean: ## take away .venv, caches and what was built; data/ and DVC's cache stay
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find dsetkit tests schemas benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

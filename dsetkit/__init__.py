@@ -1,38 +1,68 @@
 """dsetkit: versioned image datasets that explain themselves.
 
-The public names. Importing this package loads neither DVC nor the command line.
+The public names. Importing this package loads neither DVC nor the command line; each name is loaded when it is first
+used, so that a command is there at once and a program pays for what it uses.
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from dsetkit.curation.contract import Contract, validate
 from dsetkit.errors import DsetkitError
-from dsetkit.formats.labelset import LabelSet
-from dsetkit.formats.loss import Loss, LossReport
-from dsetkit.formats.reading import read_labels
-from dsetkit.snapshots.read import Snapshot, open_snapshot
-from dsetkit.snapshots.verify import verify
-from dsetkit.spec.annotation import (
-    Annotation,
-    BBox,
-    Ellipse,
-    Keypoint,
-    Mask,
-    Relation,
-    RotatedBox,
-    Track,
-)
-from dsetkit.spec.category import Category
-from dsetkit.spec.issue import Finding, Issue
-from dsetkit.spec.lock import Lock
-from dsetkit.spec.params import Params
-from dsetkit.spec.sample import Provenance, Recipe, Rejected, Sample, Step
-from dsetkit.spec.snapshot import SnapshotInfo
-from dsetkit.stages.export import convert, export_snapshot
+
+if TYPE_CHECKING:
+    from dsetkit.curation.contract import Contract, validate
+    from dsetkit.formats.labelset import LabelSet
+    from dsetkit.formats.loss import Loss, LossReport
+    from dsetkit.formats.reading import read_labels
+    from dsetkit.snapshots.compare import diff
+    from dsetkit.snapshots.read import Snapshot
+    from dsetkit.snapshots.verify import verify
+    from dsetkit.spec.annotation import (
+        Annotation,
+        BBox,
+        Ellipse,
+        Keypoint,
+        Mask,
+        Relation,
+        RotatedBox,
+        Track,
+    )
+    from dsetkit.spec.card import DatasetCard
+    from dsetkit.spec.category import Category
+    from dsetkit.spec.diff import Diff
+    from dsetkit.spec.issue import Finding, Issue
+    from dsetkit.spec.lock import Lock
+    from dsetkit.spec.params import Params
+    from dsetkit.spec.sample import Provenance, Recipe, Rejected, Sample, Step
+    from dsetkit.spec.snapshot import SnapshotInfo
+    from dsetkit.stages.export import convert, export_snapshot
 
 __version__ = "0.1.0"
+
+_NAMES = {
+    "dsetkit.curation.contract": ("Contract", "validate"),
+    "dsetkit.formats.labelset": ("LabelSet",),
+    "dsetkit.formats.loss": ("Loss", "LossReport"),
+    "dsetkit.formats.reading": ("read_labels",),
+    "dsetkit.snapshots.compare": ("diff",),
+    "dsetkit.snapshots.read": ("Snapshot",),
+    "dsetkit.snapshots.verify": ("verify",),
+    "dsetkit.spec.annotation": ("Annotation", "BBox", "Ellipse", "Keypoint", "Mask", "Relation", "RotatedBox", "Track"),
+    "dsetkit.spec.card": ("DatasetCard",),
+    "dsetkit.spec.category": ("Category",),
+    "dsetkit.spec.diff": ("Diff",),
+    "dsetkit.spec.issue": ("Finding", "Issue"),
+    "dsetkit.spec.lock": ("Lock",),
+    "dsetkit.spec.params": ("Params",),
+    "dsetkit.spec.sample": ("Provenance", "Recipe", "Rejected", "Sample", "Step"),
+    "dsetkit.spec.snapshot": ("SnapshotInfo",),
+    "dsetkit.stages.export": ("convert", "export_snapshot"),
+}
+"""Where each public name is at home."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def open(path: str | os.PathLike[str]) -> Snapshot:
@@ -42,7 +72,23 @@ def open(path: str | os.PathLike[str]) -> Snapshot:
     ``SnapshotError`` for a snapshot that is absent, incomplete, damaged or of an unknown format, ``StorageError``
     for a place that cannot be reached.
     """
-    return open_snapshot(path, export=export_snapshot)
+    from dsetkit.report.cards import export_with_card
+    from dsetkit.snapshots.read import open_snapshot
+
+    return open_snapshot(path, export=export_with_card)
+
+
+if not TYPE_CHECKING:  # so that type checkers know a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name where it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 __all__ = [
@@ -50,6 +96,8 @@ __all__ = [
     "BBox",
     "Category",
     "Contract",
+    "DatasetCard",
+    "Diff",
     "DsetkitError",
     "Ellipse",
     "Finding",
@@ -72,6 +120,7 @@ __all__ = [
     "Step",
     "Track",
     "convert",
+    "diff",
     "export_snapshot",
     "open",
     "read_labels",

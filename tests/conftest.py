@@ -7,9 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from support.bench import Bench
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -83,3 +87,26 @@ def built_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_copy(built_demo: Path, tmp_path: Path) -> Path:
     """A copy of the built demo project that a test may change."""
     return Path(shutil.copytree(built_demo, tmp_path / "demo", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def three(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A project of three real sources (blood cells, raccoons, ships), built. Only to be read."""
+    from support.bench import Bench
+
+    from dsetkit.spec.params import SourceParams
+    from dsetkit.stages.manage import add_source
+
+    turn = [{"op": "rotate"}, {"op": "zoom"}, {"op": "brightness_contrast"}]
+    bench = Bench(tmp_path_factory.mktemp("three") / "project")
+    bench.params(
+        augment={"recipes": {"flip": {"operations": [{"op": "flip"}]}, "turn": {"operations": turn, "fill": "reflect"}}}
+    )
+    for name, folder in (("blood", "bccd"), ("raccoon", "raccoon"), ("ships", "yolo-ships")):
+        report = add_source(bench.project, name, SourceParams(path=str(shared_data / folder)))
+        assert report.state.detection is not None
+        assert report.state.detection.format == {"ships": "yolo"}.get(name, "voc")
+        bench.ingest(name)
+    bench.clean()
+    bench.augment()
+    return bench

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import dsetkit
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dsetkit"
 
@@ -58,6 +61,28 @@ def test_import_is_cheap() -> None:
     code = "import sys, dsetkit; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert sorted(set(done.stdout.split()) & set(LAZY)) == []
+
+
+def test_the_face_is_loaded_name_by_name() -> None:
+    """Nothing heavy is loaded before it is used, and every name leads to what type checkers think it is."""
+    code = "import sys, dsetkit; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {"pyarrow", "numpy", "pydantic", "PIL", "fsspec", "shapely"} == set()
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    for_checkers = next(node for node in tree.body if isinstance(node, ast.If))
+    stated = {
+        alias.name: node.module
+        for node in for_checkers.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert stated == dsetkit._HOMES
+    assert sorted(dsetkit.__all__) == sorted([*stated, "DsetkitError", "open"])
+    assert set(dsetkit.__all__) <= set(dir(dsetkit))
+    for name, module in stated.items():
+        assert getattr(dsetkit, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="module 'dsetkit' has no attribute 'Snapshoot'"):
+        dsetkit.Snapshoot  # noqa: B018
 
 
 @pytest.mark.parametrize("library", ROOM_OF)

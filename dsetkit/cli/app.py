@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import typer
 
 import dsetkit
-from dsetkit.cli import labels, look, sources, stages
+from dsetkit.cli import labels, look, show, sources, stages
 from dsetkit.cli.output import Output
 from dsetkit.errors import DsetkitError
 
@@ -37,12 +38,16 @@ def _top(
 
 sources.register(app)
 stages.register(app)
+show.register(app)
 look.register(app)
 labels.register(app)
 
 
-def main() -> None:
-    """Run a command. Exit code 0: fine; 1: findings or a failed check; 2: wrong usage or bad input."""
+def run() -> None:
+    """Run the command that ``sys.argv`` names, and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks is no reason to fail
     try:
         app()
     except DsetkitError as error:

@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 import dsetkit
-from dsetkit.cli.output import Output, plural
+from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON, parse_options
+from dsetkit.cli.words import plural
 from dsetkit.curation.contract import Contract
 from dsetkit.curation.infer import infer_schema
 from dsetkit.errors import NotFoundError, UsageError
@@ -20,7 +21,7 @@ from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
 from dsetkit.spec.sample import Sample
-from dsetkit.stages.project import Project, load_contract
+from dsetkit.stages.project import Project, load_contract, load_name
 from dsetkit.stages.sources import read_source
 from dsetkit.storage.atomic import write_atomic
 
@@ -112,12 +113,7 @@ def export(
     output = Output(as_json=as_json)
     chosen = dsetkit.open(snapshot)
     if split is not None:
-        known = sorted(chosen.info.counts.per_split)
         chosen = chosen.where(split=split)
-        if not len(chosen):
-            raise NotFoundError(
-                f"{snapshot} has no sample in the split {split!r}", name=split, hint=f"There are: {', '.join(known)}."
-            )
     with output.progress() as progress:
         progress.start(f"{snapshot} → {dst}", None)
         report = chosen.export(
@@ -167,7 +163,7 @@ def schema_infer(
 @schema_app.command("export")
 def schema_export(
     name: str | None = typer.Argument(
-        None, help="A document (labels, params, lock, snapshot) or module:Name; all if left out."
+        None, help="A document (labels, params, card, lock, snapshot) or module:Name; all if left out."
     ),
     out: Path | None = typer.Option(None, "--out", help="A folder to write <name>/v1.json into, instead of printing."),
 ) -> None:
@@ -178,7 +174,7 @@ def schema_export(
         if item in DOCUMENTS:
             schemas[item] = json_schema(item)
         elif ":" in item:
-            schemas[item.rpartition(":")[2].lower()] = load_contract(item, Project.find().root).json_schema()
+            schemas[item.rpartition(":")[2].lower()] = _schema_of(item, Project.find().root)
         else:
             raise NotFoundError(
                 f"there is no document {item!r}",
@@ -194,6 +190,14 @@ def schema_export(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, schema_text(schema).encode())
         Output().line(f"Wrote {path}")
+
+
+def _schema_of(reference: str, root: Path) -> dict[str, Any]:
+    """The JSON Schema of a contract for labels or for cards."""
+    target = load_name(reference, root)
+    if isinstance(target, type) and issubclass(target, dsetkit.DatasetCard):
+        return target.model_json_schema(by_alias=True)
+    return Contract(target, reference=reference).json_schema()
 
 
 def _annotation_issues(labels: dsetkit.LabelSet) -> Iterator[Issue]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dsetkit.cli.blocks import IN_ASCII
+from dsetkit.cli.words import one_line, printable
 from dsetkit.errors import CheckError, DsetkitError, LossError
 from dsetkit.spec.issue import Issue
-from dsetkit.spec.snapshot import Counts
+
+_SHORTEST = 12
+"""Letters that are left of a name, however narrow the terminal."""
 
 
 class Output:
@@ -29,12 +33,13 @@ class Output:
         self.errors = _console(stderr=True)
 
     def json(self, value: Any) -> None:
-        """One JSON document on stdout."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+        """One JSON document on stdout; in ASCII where stdout is not of Unicode."""
+        text = json.dumps(value, indent=2, ensure_ascii=not _is_unicode(self.console), default=_plain)
+        sys.stdout.write(f"{text}\n")
 
     def line(self, text: str = "", style: str | None = None) -> None:
-        """One line for a person. What comes from data cannot style the terminal or drive it."""
-        self.console.print(escape(_wrapped(self.console, printable(text))), style=style)
+        """One line for a person. What comes from data cannot style the terminal, drive it, or begin a line."""
+        self.console.print(escape(_wrapped(self.console, _writable(self.console, one_line(text)))), style=style)
 
     def heading(self, text: str) -> None:
         """A line that stands out."""
@@ -46,15 +51,33 @@ class Output:
         rows: Iterable[Sequence[Any]],
         *,
         right: Sequence[int] = (),
+        short: Sequence[int] = (),
+        whole: Sequence[int] = (),
         header: bool = True,
     ) -> None:
-        """A table; ``right`` lists the columns that hold numbers."""
+        """A table.
+
+        ``right`` lists the columns that hold numbers, ``whole`` others that are never broken; of those in ``short``
+        the end is left out where a terminal has no room, all others go on below.
+        """
+        cells = [[_writable(self.console, one_line(_cell(item))) for item in row] for row in rows]
+        others = [max(map(cell_len, (columns[at], *(row[at] for row in cells)))) for at in _but(len(columns), short)]
+        room = max(_SHORTEST, self.console.width - sum(others) - 2 * (len(columns) - 1))
         table = Table(box=None, pad_edge=False, header_style="dim", show_header=header)
         for number, name in enumerate(columns):
-            table.add_column(name, justify="right" if number in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(printable(_cell(item))) for item in row))
-        self.console.print(table)
+            table.add_column(
+                name,
+                justify="right" if number in right else "left",
+                overflow="ellipsis" if number in short else "fold",
+                no_wrap=number in right or number in short or number in whole,
+                max_width=room if number in short else None,
+            )
+        for row in cells:
+            table.add_row(*map(escape, row))
+        with self.console.capture() as captured:
+            self.console.print(table)
+        for line in captured.get().splitlines():
+            self.console.out(line.rstrip(), highlight=False)
 
     def issues(self, issues: Sequence[Issue], *, limit: int = 20) -> None:
         """Issues, a line each, the first ``limit`` of them."""
@@ -130,57 +153,6 @@ class RichProgress:
             self._bars.advance(self._task, count)
 
 
-def printable(text: str) -> str:
-    """The text without what could drive a terminal: control and direction-changing characters become U+FFFD."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
-
-
-def size_text(size_bytes: int) -> str:
-    """``12.3 MB`` and the like."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return ""
-
-
-def bar(share: float, width: int = 24) -> str:
-    """A bar of block characters for a share from 0 to 1."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 sample``, ``2 samples``."""
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
-
-
-def turned_away(counts: Counts) -> str:
-    """``11 samples (with 13 annotations) and 2 annotations of kept samples``; empty if nothing was.
-
-    A row of ``rejected.parquet`` is one sample with all its annotations, or one annotation.
-    """
-    alone = sum(counts.per_reason.values()) - counts.rejected_samples
-    inside = counts.rejected_annotations - alone
-    parts = []
-    if counts.rejected_samples:
-        with_them = f" (with {plural(inside, 'annotation')})" if inside else ""
-        parts.append(f"{plural(counts.rejected_samples, 'sample')}{with_them}")
-    if alone:
-        parts.append(f"{plural(alone, 'annotation')} of kept samples")
-    return " and ".join(parts)
-
-
-def in_order(per_split: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Splits as people name them: train, val, test, then others by name."""
-    known = {"train": 0, "val": 1, "test": 2}
-    return sorted(per_split.items(), key=lambda item: (known.get(item[0], 3), item[0]))
-
-
 def _console(*, stderr: bool) -> Console:
     """Without emoji codes: a contract's name ends in ``:Label``, and ``:label:`` is one."""
     console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
@@ -189,25 +161,46 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+def _is_unicode(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+def _writable(console: Console, text: str) -> str:
+    return text if _is_unicode(console) else text.translate(IN_ASCII)
+
+
 def _wrapped(console: Console, text: str) -> str:
-    """On a terminal, lines broken between words, what follows indented; elsewhere the text as it is."""
+    """On a terminal, lines broken between words, what follows indented; elsewhere the text as it is.
+
+    A word that is longer than a line stays whole, so that a path can be copied; the terminal breaks it.
+    """
     if not console.is_terminal:
         return text
     lines = []
     for line in text.splitlines() or [""]:
         indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(
-            line,
-            max(20, console.width),
-            subsequent_indent=indent + "  " if indent else "",
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [""]
+        room = max(20, console.width)
+        if cell_len(line) <= room:
+            lines.append(line)
+            continue
+        current, empty = indent, True
+        for word in line[len(indent) :].split(" "):
+            if not empty and cell_len(current) + 1 + cell_len(word) > room:
+                lines.append(current)
+                current, empty = indent + "  " if indent else "", True
+            current += word if empty else f" {word}"
+            empty = False
+        lines.append(current)
     return "\n".join(lines)
 
 
 def _loss_text(loss: object) -> str:
     return str(loss.describe()) if hasattr(loss, "describe") else str(loss)
+
+
+def _but(count: int, left_out: Sequence[int]) -> Iterator[int]:
+    """The numbers from 0 to before ``count``, but for some."""
+    return (number for number in range(count) if number not in left_out)
 
 
 def _cell(value: Any) -> str:

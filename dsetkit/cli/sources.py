@@ -7,13 +7,15 @@ from typing import Any
 
 import typer
 
-from dsetkit.cli.output import Output, plural, size_text
+from dsetkit.cli.output import Output
+from dsetkit.cli.words import plural, size_text
 from dsetkit.errors import UsageError
 from dsetkit.history.repository import create_repository, forget_stage
 from dsetkit.spec.params import LabelsParams
 from dsetkit.stages.init import write_project
 from dsetkit.stages.manage import (
     SourceReport,
+    SourceStatus,
     add_source,
     remove_source,
     source_params,
@@ -154,7 +156,7 @@ def status(as_json: bool = JSON) -> None:
     if not sources:
         output.line("The project has no source yet. Next: dsetkit add NAME PATH")
         raise typer.Exit(1)
-    output.table(("source", "state", ""), [(item.name, item.state, "; ".join(item.detail)) for item in sources])
+    output.table(("source", "state", ""), [(item.name, item.state, _how_it_stands(item)) for item in sources])
     output.line()
     output.table(
         ("snapshot", "state", "samples", "annotations", "rejected", "fingerprint"),
@@ -175,6 +177,12 @@ def status(as_json: bool = JSON) -> None:
     for detail, names in told.items():
         output.line(f"{', '.join(names)}: {detail}")
     raise typer.Exit(0 if fine else 1)
+
+
+def _how_it_stands(source: SourceStatus) -> str:
+    if source.state != "locked" or source.lock is None:
+        return "; ".join(source.detail)
+    return f"{plural(source.lock.pictures, 'picture')}, {plural(source.lock.labels, 'label file')}"
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

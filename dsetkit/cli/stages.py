@@ -1,11 +1,14 @@
-"""``ingest``, ``clean``, ``augment``: what ``dvc.yaml`` runs."""
+"""``ingest``, ``clean``, ``augment``, ``report``: what ``dvc.yaml`` runs."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from dsetkit.cli.output import Output, in_order, plural, size_text, turned_away
+from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
+from dsetkit.cli.words import in_order, plural, size_text, turned_away
 from dsetkit.history.memory import last_output
 from dsetkit.stages.augment import augment as run_augment
 from dsetkit.stages.build import StageResult
@@ -13,6 +16,9 @@ from dsetkit.stages.clean import clean as run_clean
 from dsetkit.stages.executor import open_pool
 from dsetkit.stages.ingest import ingest as run_ingest
 from dsetkit.stages.project import Project
+
+if TYPE_CHECKING:
+    from dsetkit.report.stage import ReportResult
 
 WORKERS = typer.Option(None, "--workers", "-j", min=1, help="Pictures worked on at once; one a core by default.")
 
@@ -52,6 +58,45 @@ def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
     show_result(output, result)
 
 
+def report(as_json: bool = JSON) -> None:
+    """Make numbers, plots, the page and the cards from the snapshots: reports/ and cards/."""
+    from dsetkit.report.stage import run_report  # what draws charts takes a while to load, and only this needs it
+
+    project = Project.find()
+    output = Output(as_json=as_json)
+    with output.progress() as progress:
+        result = run_report(project, progress=progress)
+    if as_json:
+        output.json(result.to_json())
+    else:
+        show_report(output, result, project)
+
+
+def show_report(output: Output, result: ReportResult, project: Project) -> None:
+    """Where the page is, how many of what there are, and what changed."""
+    facts = result.facts
+    output.heading(f"report: {result.page.relative_to(project.root)} ({size_text(result.page_bytes)})")
+    output.line(f"  raw: {plural(facts.raw_samples, 'sample')}, {plural(facts.raw_annotations, 'annotation')}")
+    for stage in (facts.cleaned, facts.augmented):
+        if stage is not None:
+            counted = f"{plural(stage.samples, 'sample')}, {plural(stage.annotations, 'annotation')}"
+            output.line(f"  {stage.info.name}: {counted}")
+    turned = turned_away(facts.cleaned.info.counts)
+    if turned:
+        output.line(f"  clean turned away {turned}")
+    if facts.cleaned.imbalance is not None:
+        output.line(f"  the largest category has {facts.cleaned.imbalance:.1f} times the annotations of the smallest")
+    change = result.change
+    if change is None:
+        output.line("  no earlier version to compare with", "dim")
+        return
+    name = ", ".join([*change.previous.tags, change.previous.rev])
+    lines = change.diff.summary(3)[1:]
+    output.line(f"  since {name}: {lines[0]}")
+    for line in lines[1:10]:
+        output.line(f"    {line}", "dim")
+
+
 def show_result(output: Output, result: StageResult) -> None:
     """What a stage made and what it cost."""
     if output.as_json:
@@ -82,5 +127,5 @@ def show_result(output: Output, result: StageResult) -> None:
 
 def register(app: typer.Typer) -> None:
     """Put this room's commands on the application."""
-    for command in (ingest, clean, augment):
+    for command in (ingest, clean, augment, report):
         app.command()(command)

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from dsetkit.geometry.coordinates import TOLERANCE_PX, are_close, coordinates
+from dsetkit.geometry.overlap import box_iou
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import canonical_json
 
-TOLERANCE_PX = 1e-6
-"""Coordinates that differ by less are equal: formats round, and so do floats."""
 ALIKE_IOU = 0.5
 """Boxes of near duplicates that overlap by at least this (intersection over union, relative coordinates) are one."""
 
@@ -91,7 +91,7 @@ class _Known:
     def find(self, item: Row) -> str | None:
         """The id of an annotation that is equal."""
         key, numbers = _meaning(item)
-        return next((name for other, name in self.meanings.get(key, ()) if _close(numbers, other)), None)
+        return next((name for other, name in self.meanings.get(key, ()) if are_close(numbers, other)), None)
 
     def free_id(self, name: str, place: int) -> str:
         while name in self.ids:
@@ -128,39 +128,13 @@ def _by_meaning(row: Row) -> dict[str, list[list[float]]]:
 
 def _meaning(item: Row) -> tuple[str, list[float]]:
     """What an annotation says: all but its coordinates as one text, and its coordinates."""
-    numbers: list[float] = []
-    shape: list[Any] = []
-
-    def note(name: str, values: Sequence[float]) -> None:
-        if len(values):
-            shape.append((name, len(values)))
-            numbers.extend(float(value) for value in values)
-
-    note("box", item.get("bbox_xywh_px") or ())
-    for name, sides in (
-        ("rotated_box", ("cx", "cy", "w", "h", "angle")),
-        ("ellipse", ("cx", "cy", "rx", "ry", "angle")),
-    ):
-        if item.get(name):
-            note(name, [item[name].get(side, 0.0) for side in sides])
-    for part in item.get("polygons") or ():
-        shape.append("part")
-        for ring in part:
-            note("ring", ring)
-    note("polyline", item.get("polyline") or ())
-    note("points", item.get("points") or ())
-    for point in item.get("keypoints") or ():
-        shape.append((point["name"], point.get("visibility", 2)))
-        note("keypoint", (point["x"], point["y"]))
+    shape, numbers = coordinates(item)
+    seen = [point.get("visibility", 2) for point in item.get("keypoints") or ()]
     rest = {name: item[name] for name in _DISCRETE if item.get(name)}
-    return canonical_json([rest, shape]), numbers
+    return canonical_json([rest, shape, seen]), numbers
 
 
-_DISCRETE = ("kind", "category", "categories", "text", "attributes", "mask", "is_crowd", "is_ignored", "status")
-
-
-def _close(a: Sequence[float], b: Sequence[float]) -> bool:
-    return all(abs(x - y) <= TOLERANCE_PX for x, y in zip(a, b, strict=True))
+_DISCRETE = ("kind", "category", "categories", "text", "attributes", "is_crowd", "is_ignored", "status")
 
 
 def _numbers_equal(ours: list[list[float]], theirs: list[list[float]]) -> bool:
@@ -169,7 +143,7 @@ def _numbers_equal(ours: list[list[float]], theirs: list[list[float]]) -> bool:
         return True
     for numbers in sorted(ours):
         place = bisect_left(rest, [numbers[0] - TOLERANCE_PX]) if numbers else 0
-        while place < len(rest) and not _close(numbers, rest[place]):
+        while place < len(rest) and not are_close(numbers, rest[place]):
             if rest[place][:1] > [numbers[0] + TOLERANCE_PX]:
                 return False
             place += 1
@@ -194,7 +168,7 @@ def _boxes_alike(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
     if Counter(box is None for box in ours) != Counter(box is None for box in theirs):
         return False
     mine, other = [box for box in ours if box is not None], [box for box in theirs if box is not None]
-    pairs = [(-_iou(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(other)]
+    pairs = [(-box_iou(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(other)]
     taken_i: set[int] = set()
     taken_j: set[int] = set()
     for negative, i, j in sorted(pair for pair in pairs if -pair[0] >= ALIKE_IOU):
@@ -202,14 +176,3 @@ def _boxes_alike(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
             taken_i.add(i)
             taken_j.add(j)
     return len(taken_i) == len(mine)
-
-
-def _iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes x, y, width, height; 1 for equal ones, also without area."""
-    if tuple(a) == tuple(b):
-        return 1.0
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(across, 0.0) * max(down, 0.0)
-    union = a[2] * a[3] + b[2] * b[3] - inside
-    return inside / union if union > 0 else 0.0

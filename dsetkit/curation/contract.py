@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dsetkit.curation.findings import KIND, describe_crash, error_list, findings_of, one_of
@@ -14,6 +15,7 @@ from dsetkit.curation.labels import NOT_A_LABEL, Item, category_names, iter_item
 from dsetkit.curation.links import Breach, add_findings, annotations_of, check_links, id_of
 from dsetkit.curation.members import annotations_within, check_members, classes_of, kinds_of, name_of
 from dsetkit.curation.nearest import short
+from dsetkit.curation.screen import Screen, doubtful_samples
 from dsetkit.errors import SchemaError
 from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.arrow import Row
@@ -50,6 +52,7 @@ class Contract:
         """The members that see one annotation; those of ``annotations`` for a contract of samples."""
         self._adapters: dict[type[BaseModel], TypeAdapter[list[Any]]] = {}
         self._by_kind: dict[str, tuple[type[Annotation], ...]] = {}
+        self._screens: dict[type[BaseModel], Screen] = {}
 
     def json_schema(self) -> dict[str, Any]:
         """Its JSON Schema (2020-12). Raises ``SchemaError`` for a class that has none."""
@@ -86,6 +89,20 @@ class Contract:
             breaches += [Breach(finding, id_of(items[index]), index) for index, finding in check_links(items)]
             out.append(tuple(dict.fromkeys((*breaches, *whole))))
         return out
+
+    def doubtful(self, table: pa.Table, categories: frozenset[str] = frozenset()) -> pa.Table:
+        """The rows of a table of samples, with columns of ``Sample``, that something may be wrong with.
+
+        Told from columns alone, many times faster than ``check_rows``, which finds nothing in the others.
+        ``categories`` are those that the labels list, if they do.
+        """
+        places = doubtful_samples(
+            table,
+            categories,
+            lambda kind: [self._screen(member) for member in self._members(kind)],
+            [self._screen(member) for member in self.samples],
+        )
+        return table if len(places) == table.num_rows else table.take(pa.array(places))
 
     def check_samples(self, rows: Sequence[Row], *, splits: Sequence[str] = ()) -> list[tuple[Breach, ...]]:
         """What breaks a contract of samples, seen whole; nothing for a contract of annotations.
@@ -149,6 +166,12 @@ class Contract:
             found[index].append(finding)
         return [add_findings(item, findings) for item, findings in zip(annotations, found, strict=True)]
 
+    def _screen(self, member: type[BaseModel]) -> Screen:
+        found = self._screens.get(member)
+        if found is None:
+            found = self._screens[member] = Screen(member)
+        return found
+
     def _members(self, kind: str) -> tuple[type[Annotation], ...]:
         known = self._by_kind.get(kind)
         if known is None:
@@ -203,7 +226,7 @@ def validate(labels: Any, schema: Any) -> list[Issue]:
     contract = schema if isinstance(schema, Contract) else Contract(schema)
     names = category_names(labels)
     issues: list[Issue] = []
-    items = iter_items(labels, bool(contract.samples))
+    items = iter_items(labels, bool(contract.samples), lambda table: contract.doubtful(table, names))
     while batch := list(islice(items, _BATCH_ROWS)):
         for item, breaches in zip(batch, _check(batch, contract), strict=True):
             issues += [_issue(item, breach) for breach in (*breaches, *undefined_categories(item, names))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -33,14 +33,17 @@ class Item(NamedTuple):
     place: str | None = None
 
 
-def iter_items(labels: Any, samples_expected: bool) -> Iterator[Item]:
-    """Labels of any shape as items; see ``dsetkit.curation.contract.validate``. Raises ``UsageError`` for no labels."""
+def iter_items(labels: Any, samples_expected: bool, choose: Callable[[pa.Table], pa.Table]) -> Iterator[Item]:
+    """Labels of any shape as items; see ``dsetkit.curation.contract.validate``. Raises ``UsageError`` for no labels.
+
+    Of a table of samples with our columns only the rows that ``choose`` gives are turned into items.
+    """
     if isinstance(labels, pa.Table):
-        return _table_items(labels)
+        return _table_items(labels, choose)
     if hasattr(labels, "iter_tables"):
-        return (item for table in labels.iter_tables() for item in _table_items(table))
+        return (item for table in labels.iter_tables() for item in _table_items(table, choose))
     if isinstance(getattr(labels, "table", None), pa.Table):
-        return _table_items(labels.table)
+        return _table_items(labels.table, choose)
     if isinstance(labels, Mapping | BaseModel):
         return iter([_item(labels, None, samples_expected)])
     if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
@@ -51,13 +54,14 @@ def iter_items(labels: Any, samples_expected: bool) -> Iterator[Item]:
     return (_item(value, f"[{index}]", samples_expected) for index, value in enumerate(labels))
 
 
-def _table_items(table: pa.Table) -> Iterator[Item]:
+def _table_items(table: pa.Table, choose: Callable[[pa.Table], pa.Table]) -> Iterator[Item]:
     """Rows of a table: of ours as they are, of any other (another type, another column) as dicts to be doubted."""
     is_sample = "key" in table.column_names
     model: type[BaseModel] = Sample if is_sample else Annotation
     schema = arrow_schema(model)
     if all(field.name in schema.names and field.type == schema.field(field.name).type for field in table.schema):
-        return (Item(row, is_sample, True) for row in iter_rows([table], model))
+        chosen = choose(table) if is_sample else table
+        return (Item(row, is_sample, True) for row in iter_rows([chosen], model))
     rows = (row for batch in table.to_batches(max_chunksize=2048) for row in batch.to_pylist())
     present = ({name: value for name, value in row.items() if value is not None} for row in rows)
     return (Item(row, is_sample, False, f"[{index}]") for index, row in enumerate(present))

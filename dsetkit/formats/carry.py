@@ -104,24 +104,32 @@ def _carry_subsets(row: Row, capabilities: Capabilities, ledger: Ledger, out: Ro
 
 def _carry_labelled(row: Row, capabilities: Capabilities, ledger: Ledger, out: Row) -> None:
     labelled = row.get("labelled", "no")
+    if labelled != "no":
+        out["labelled"] = "yes"
+    withdraw_labelled(row, out, ledger)
+    if not row.get("annotations") and not capabilities.tells_unlabelled:
+        out.pop("labelled", None)
     if out.get("annotations"):
-        said = "yes"
-    elif capabilities.tells_unlabelled:
-        said = "no" if labelled == "no" and not row.get("annotations") else "yes"
-    else:
-        said = "no"
-    if said != "no":
-        out["labelled"] = said
-    if labelled == said or (labelled == "no" and row.get("annotations")):
-        return
-    if labelled == "partial":
+        out["labelled"] = "yes"
+    said = out.get("labelled", "no")
+    if labelled == "partial" and (said == "yes" or not row.get("annotations")):
         message = f"{ledger.format_name} cannot say that a picture is labelled in part; it counts as labelled '{said}'"
         ledger.add("labelled-partial", message, row["key"])
-    elif not row.get("annotations"):
+    elif labelled == "yes" and said == "no" and not row.get("annotations"):
         message = (
             f"{ledger.format_name} cannot say that a picture was labelled and shows nothing; it counts as not labelled"
         )
         ledger.add("labelled-empty", message, row["key"])
+
+
+def withdraw_labelled(row: Row, out: Row, ledger: Ledger) -> None:
+    """Make ``out`` not labelled where ``row`` has annotations and none of them is carried.
+
+    Empty labels would say that somebody looked and nothing is there.
+    """
+    if row.get("annotations") and not out.get("annotations") and out.pop("labelled", None) is not None:
+        message = f"{ledger.format_name} can say nothing of what is on a picture; it counts as not labelled"
+        ledger.add("labelled-withdrawn", message, row["key"], severity="info")  # each annotation is a warning
 
 
 def carry_annotation(annotation: Row, capabilities: Capabilities, ledger: Ledger, key: str) -> Row | None:

@@ -12,12 +12,15 @@ there. Category ids are 1 + index. See ``coco_write`` for the other ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
-from dsetkit.formats.coco_files import KINDS, find_files, only_file
+from dsetkit.formats.coco_columns import CocoColumnsReader
+from dsetkit.formats.coco_files import KINDS, CocoFile, find_files, only_file
 from dsetkit.formats.coco_read import CocoReader
+from dsetkit.formats.coco_stream import NotInPieces
 from dsetkit.formats.coco_write import CocoPlan, carry, write
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.labelset import LabelSet
@@ -29,6 +32,8 @@ from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
 _PANOPTIC = ("panoptic_", "annotations/panoptic_")
+COLUMNS_FROM_BYTES = 1024**2
+"""Files that have as many bytes together are read into columns; of fewer, rows cost nothing and are there at once."""
 _MOST = 20
 """How many JSON files at most ``detect`` looks into beyond those whose name says COCO."""
 
@@ -83,11 +88,11 @@ class Coco(Format):
             if len(only) != 1:
                 raise self.no_labels(labels)
             files = [only_file(only[0])]
-        reader = CocoReader(pictures, str(options.get("image_root", "")))
         with collector_paused():
-            for file in files:
-                reader.add(file, read_label_bytes(labels, file.path))
-            return reader.finish()
+            if sum(labels.entries[file.path].size_bytes for file in files) >= COLUMNS_FROM_BYTES:
+                with suppress(NotInPieces):
+                    return _read(CocoColumnsReader, labels, files, pictures, options)
+            return _read(CocoReader, labels, files, pictures, options)
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> CocoPlan:
         """Ids and places of everything."""
@@ -102,3 +107,12 @@ class Coco(Format):
         ledger = Ledger(self.name)
         plan = self.prepare(export, options, ledger)
         write(export, sink, plan, self.capabilities)
+
+
+def _read(
+    kind: type[CocoReader], labels: Tree, files: Sequence[CocoFile], pictures: PictureIndex, options: Options
+) -> LabelSet:
+    reader = kind(pictures, str(options.get("image_root", "")))
+    for file in files:
+        reader.add(file, read_label_bytes(labels, file.path))
+    return reader.finish()

@@ -54,21 +54,28 @@ class CocoReader:
 
     def add(self, file: CocoFile, data: bytes) -> None:
         """Read one file. Raises ``FormatError`` for one that is no COCO at all."""
-        _FileReader(self, file, parse(data, file.path, self.issues)).read()
+        FileReader(self, file, parse(data, file.path, self.issues)).read()
 
     def finish(self) -> LabelSet:
         """All that was read."""
-        categories = [
-            Category.model_validate({**draft, "index": index})
-            for index, draft in enumerate(self.categories.drafts.values())
-        ]
+        licenses = tuple(self.licenses.values())
+        return LabelSet.from_rows(self.final_rows(), self.final_categories(), self.info, licenses, self.issues.all())
+
+    def final_categories(self) -> list[Category]:
+        """The categories of all files."""
+        drafts = self.categories.drafts.values()
+        return [Category.model_validate({**draft, "index": index}) for index, draft in enumerate(drafts)]
+
+    def final_rows(self) -> list[Row]:
+        """The rows of all pictures, in the order they were met."""
         for key in self.incomplete:
             self.rows[key]["labelled"] = "partial"
-        rows = ({name: value for name, value in row.items() if value != []} for row in self.rows.values())
-        return LabelSet.from_rows(rows, categories, self.info, tuple(self.licenses.values()), self.issues.all())
+        return [{name: value for name, value in row.items() if value != []} for row in self.rows.values()]
 
 
-class _FileReader:
+class FileReader:
+    """Reads one parsed file into a reader's rows."""
+
     def __init__(self, reader: CocoReader, file: CocoFile, parsed: Parsed) -> None:
         self.reader = reader
         self.file = file
@@ -82,6 +89,7 @@ class _FileReader:
         self.is_labelled = said
 
     def read(self) -> None:
+        """Everything in it."""
         document, reader = self.parsed.document, self.reader
         info = document.get("info")
         if isinstance(info, dict):
@@ -95,12 +103,16 @@ class _FileReader:
             reader.categories.add(raw, self.category_names, place, self.notes, count)
         for index, raw in enumerate(document.get("images") or ()):
             self._read_image(raw, self.parsed.place("images", index))
-        for index, raw in enumerate(document.get("annotations") or ()):
-            self._read_annotation(raw, index)
+        self.read_annotations()
         for number in self.parsed.lost:
             key = self.keys.get(ident(number) or "")
             if key is not None:
                 reader.incomplete.add(key)
+
+    def read_annotations(self) -> None:
+        """All of the document."""
+        for index, raw in enumerate(self.parsed.document.get("annotations") or ()):
+            self.read_annotation(raw, index)
 
     def _read_image(self, raw: Mapping[str, Any], place: str) -> None:
         number = ident(raw.get("id"))
@@ -178,7 +190,8 @@ class _FileReader:
             if names:
                 row[field] = list(dict.fromkeys([*row.get(field, ()), *(one for one in names if one is not None)]))
 
-    def _read_annotation(self, raw: Mapping[str, Any], index: int) -> None:
+    def read_annotation(self, raw: Mapping[str, Any], index: int) -> None:
+        """The annotation at a place of the file, with what there is to note."""
         key = self.keys.get(ident(raw.get("image_id")) or "")
         if key is None:
             place = self.parsed.place("annotations", index) + ".image_id"
@@ -225,7 +238,7 @@ class _FileReader:
         self._open_fields(out, raw, index)
         if findings:
             out["issues"] = findings
-        self._file_under_id(out, ident(raw.get("id")), key, index)
+        self.file_under_id(out, ident(raw.get("id")), key, index)
 
     def _open_fields(self, out: Row, raw: Mapping[str, Any], index: int) -> None:
         """Attributes, and as extras what COCO itself does not know."""
@@ -248,7 +261,8 @@ class _FileReader:
         if extras:
             out["extras"] = {"coco": extras}
 
-    def _file_under_id(self, out: Row, number: str | None, key: str, index: int) -> None:
+    def file_under_id(self, out: Row, number: str | None, key: str, index: int) -> None:
+        """Put an annotation into its picture's row, under an id of its own."""
         annotations: list[Row] = self.reader.rows[key]["annotations"]
         ids = self.reader.ids.setdefault(key, {})
         if number is None:

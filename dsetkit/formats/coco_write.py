@@ -15,7 +15,7 @@ from typing import Any
 
 from dsetkit.formats.base import Export
 from dsetkit.formats.capabilities import Capabilities
-from dsetkit.formats.carry import carry_row, split_of
+from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
 from dsetkit.formats.coco_files import split_name
 from dsetkit.formats.coco_fit import fit_annotation
 from dsetkit.formats.coco_shapes import write_keypoints
@@ -117,11 +117,11 @@ def carry(row: Row, plan: CocoPlan, capabilities: Capabilities, ledger: Ledger) 
             ledger.add("id-renumbered", message, f"{key}#{annotation['id']}", severity="info")
         annotations.append({**fitted, "id": str(number), "source_id": str(number)})
     annotations.sort(key=lambda annotation: _FILES.index(_file_of(annotation)))
-    # What is dropped here leaves the row labelled: generic rules see that it had annotations.
     rest = {**row, "annotations": annotations} if row.get("annotations") else row
+    if row.get("annotations") and not annotations and row.get("labelled") == "partial":
+        rest = {**rest, "labelled": "yes"}  # nothing more is to be said of how far it is labelled
     out = carry_row(rest, capabilities, ledger)
-    if row.get("annotations") and not annotations:
-        out["labelled"] = "yes"
+    withdraw_labelled(row, out, ledger)
     for annotation in out.get("annotations", ()):
         if annotation["kind"] == "caption" and annotation.pop("category", None) is not None:
             message = "a COCO caption has no category; it is left out"

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
-from dsetkit.formats.carry import carry_row
+from dsetkit.formats.carry import carry_row, withdraw_labelled
 from dsetkit.formats.csv_columns import MEANINGS, Columns, find_columns, header_line, records
 from dsetkit.formats.csv_read import CsvReader, subsets_by_name
 from dsetkit.formats.labelset import LabelSet
@@ -125,6 +125,7 @@ class CsvBoxes(Format):
             ledger.add("category-blank", message, row["key"], count=len(annotations) - len(kept))
         if kept:
             out["annotations"] = [{**item, "id": str(index)} for index, item in enumerate(kept)]
+        withdraw_labelled(row, out, ledger)
         if "subsets" in out and not out["subsets"][0].strip():
             ledger.add("split-dropped", "a split of blanks alone is read as none", row["key"])
             del out["subsets"]

@@ -30,7 +30,7 @@ def read_label_bytes(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) 
             hint="Split the label file into smaller ones.",
         )
     data = tree.read(path)
-    if not data.strip():
+    if not data or data.isspace():
         raise FormatError(f"{path} is empty", file=path, hint="Restore the file, or exclude it from the source.")
     return data
 

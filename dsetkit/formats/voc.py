@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
-from dsetkit.formats.carry import carry_row
+from dsetkit.formats.carry import carry_row, withdraw_labelled
 from dsetkit.formats.flat_names import FlatNames
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -162,6 +162,7 @@ class Voc(Format):
         writer.write(out.pop("annotations", ()))
         if writer.carried:
             out["annotations"] = writer.carried
+        withdraw_labelled(row, out, ledger)
         attributes = _sample_attributes(out.pop("attributes", {}), row["key"], ledger)
         if out.get("labelled") is None:
             for given in (*attributes, *(("author",) if "provenance" in out else ())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dsetkit.errors import LossError, UsageError
 from dsetkit.formats import registry
@@ -32,8 +32,11 @@ def write_labels(
     *,
     strict: bool = False,
     options: Options | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> LossReport:
     """Write ``export`` to ``dst``, a folder (absent or empty) or fsspec URL, and say what was lost.
+
+    ``beside``: further files by name, each written unless the format has one of that name.
 
     The same export and options give the same bytes. Everything or nothing: a local ``dst`` appears when all is written.
     Raises ``LossError`` under ``strict`` before anything is written if a label would be lost (bookkeeping, as ids and
@@ -49,6 +52,9 @@ def write_labels(
         )
     with open_sink(os.fspath(dst)) as sink:
         _format(format).write(export, sink, options or {})
+        for name, data in (beside or {}).items():
+            if name not in sink:
+                sink.write(name, data)
     return report
 
 

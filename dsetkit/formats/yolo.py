@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from dsetkit.errors import UsageError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
-from dsetkit.formats.carry import carry_row, split_of
+from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
 from dsetkit.formats.flat_names import FlatNames
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -166,7 +166,8 @@ class Yolo(Format):
         if not width_px or not height_px:
             message = "yolo needs the size of a picture; annotations of pictures without one are left out"
             ledger.add("picture-size-unknown", message, row["key"], count=len(annotations))
-            return out, []
+            withdraw_labelled(row, out, ledger)
+            return out, None
         polygons = any(_is_polygon(annotation) for annotation in annotations)
         lines: list[Line] = []
         for annotation in annotations:

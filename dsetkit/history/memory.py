@@ -9,21 +9,16 @@ stage has made anew. So a damaged shard or part is deleted from the cache here, 
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from dsetkit.errors import DsetkitError
+from dsetkit.errors import DsetkitError, NotFoundError
+from dsetkit.history.recorded import lock_at, open_cached, recorded_folders
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.stages.project import Project
-from dsetkit.storage.folder import MappedFolder
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -60,41 +55,17 @@ def _open_quietly(place: Path) -> Snapshot | None:
 
 def _recorded(root: Path, place: Path) -> Iterator[str]:
     """Object ids of the folder that stood at ``place``, newest first."""
-    wanted = place.relative_to(root).as_posix()
     lock = root / "dvc.lock"
-    texts = [lock.read_text(encoding="utf-8")] if lock.is_file() else []
-    for revision in ("HEAD", "MERGE_HEAD"):
-        done = subprocess.run(
-            ["git", "-C", str(root), "show", f"{revision}:./dvc.lock"], capture_output=True, check=False
-        )
-        if done.returncode == 0:
-            texts.append(done.stdout.decode("utf-8", "replace"))
+    texts = [lock.read_text(encoding="utf-8") if lock.is_file() else None]
+    with suppress(NotFoundError):  # a project may do without git
+        texts += [lock_at(root, revision) for revision in ("HEAD", "MERGE_HEAD")]
     for text in texts:
-        try:
-            document = YAML(typ="safe", pure=True).load(text) or {}
-        except YAMLError:
-            continue
-        for stage in (document.get("stages") or {}).values():
-            for out in stage.get("outs") or []:
-                if out.get("path") == wanted and str(out.get("md5", "")).endswith(".dir"):
-                    yield str(out["md5"])
+        yield from recorded_folders(text or "", place.relative_to(root).as_posix())
 
 
 def _from_cache(repo: Repo, oid: str, place: Path, sound: SoundFiles) -> Snapshot | None:
-    cache: Any = repo.cache.local
-    folder = Path(cache.oid_to_path(oid))
-    if not folder.is_file():
-        return None
-    try:
-        entries = json.loads(folder.read_bytes())
-        files = {entry["relpath"]: Path(cache.oid_to_path(entry["md5"])) for entry in entries}
-    except (ValueError, KeyError, TypeError):
-        return None
-    try:
-        snapshot = open_snapshot(MappedFolder(str(place), files), check=False)
-        return snapshot if _drop_damaged(snapshot, sound) else None
-    except (DsetkitError, OSError):
-        return None
+    snapshot = open_cached(repo, oid, place)
+    return snapshot if snapshot is not None and _drop_damaged(snapshot, sound) else None
 
 
 def _drop_damaged(snapshot: Snapshot, sound: SoundFiles) -> bool:

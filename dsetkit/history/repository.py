@@ -25,14 +25,14 @@ def create_repository(root: Path) -> list[str]:
     reflinks and hashes it again at each run. Raises ``NotFoundError`` where git is not installed.
     """
     done: list[str] = []
-    inside = _git(root, "rev-parse", "--show-toplevel")
+    inside = git(root, "rev-parse", "--show-toplevel")
     if inside is None:
-        _git(root, "init", "--quiet", required=True)
+        git(root, "init", "--quiet", required=True)
         done.append("git repository")
     if not (root / ".dvc").is_dir():
         from dvc.repo import Repo
 
-        top = _git(root, "rev-parse", "--show-toplevel") or str(root)
+        top = git(root, "rev-parse", "--show-toplevel") or str(root)
         with _quiet_dvc():
             repo = Repo.init(str(root), subdir=Path(top).resolve() != root.resolve())
         with repo, repo.config.edit() as config:
@@ -77,9 +77,17 @@ def _quiet_dvc() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _git(root: Path, *arguments: str, required: bool = False) -> str | None:
+def git(root: Path, *arguments: str, required: bool = False, text: str | None = None) -> str | None:
+    """What a git command in a folder says, without white space around it; None where it fails.
+
+    ``text`` is what it reads. Raises ``NotFoundError`` where git is not installed, and ``StorageError`` where the
+    command fails and is ``required``.
+    """
+    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", input=text or "", check=False
+        )
     except FileNotFoundError as error:
         raise NotFoundError("git is not installed", name="git", hint="Install git.") from error
     if done.returncode != 0:

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 Point = tuple[float, float]
 
 _HALO: Color = (0, 0, 0)
+_IN_CORNER = ("image_label", "caption")
 _FILL_ALPHA = 90
 _ABSURD_PX = 1e9
 _FAR_PX = 100_000.0  # what lies further out is drawn at this distance; the direction hardly changes
@@ -35,6 +36,7 @@ def draw_annotations(
     width: int = 2,
     min_side_px: int = 0,
     max_side_px: int | None = None,
+    with_text: bool = True,
 ) -> Image.Image:
     """The upright picture in RGB with its annotations (sparse rows) drawn on it; the picture given stays as it is.
 
@@ -43,7 +45,8 @@ def draw_annotations(
     a backing box: category, text, score. Image labels and captions stand in the top left corner. A shape that is
     broken (NaN, a mask that is none) is left out, its label too. A picture whose shorter side is below ``min_side_px``
     is first enlarged by a whole factor, so that labels of tiny pictures can be read; one whose longer side is above
-    ``max_side_px`` is first brought down to it, so that labels stay readable on a contact sheet.
+    ``max_side_px`` is first brought down to it, so that labels stay readable on a contact sheet. Without
+    ``with_text`` only shapes are drawn.
     """
     factor: float = max(1, math.ceil(min_side_px / max(1, min(image.size))))
     canvas = to_mode(image, "RGB")
@@ -60,8 +63,8 @@ def draw_annotations(
         painter.fill(annotation)
     for annotation in annotations:
         painter.outline(annotation)
-    for annotation in annotations:
-        painter.label(annotation)
+    for annotation in sorted(annotations if with_text else (), key=lambda item: item.get("kind") not in _IN_CORNER):
+        painter.label(annotation)  # those that have one place alone come first; the others make room
     return canvas
 
 
@@ -136,7 +139,7 @@ class _Painter:
 
     def label(self, annotation: Row) -> None:
         color, text = self._color(annotation), _label_text(annotation)
-        if annotation.get("kind") in ("image_label", "caption"):
+        if annotation.get("kind") in _IN_CORNER:
             self._labels.in_corner(text, color)
             return
         box = self._enclosure(annotation)

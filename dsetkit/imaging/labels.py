@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
+import numpy as np
 from PIL import ImageDraw, ImageFont
 
 from dsetkit.imaging.palette import Color, text_color
 
 _MAX_LETTERS = 60
+_MAX_LINES = 4
 _PAD_PX = 2
 _BEYOND_ASCII = "©«°±´·»‘’“”…‹›"
 Rect = tuple[float, float, float, float]
@@ -20,27 +23,42 @@ class LabelWriter:
     def __init__(self, draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
         self._draw = draw
         self._width, self._height = size
-        self._font = ImageFont.load_default(max(10, min(28, min(size) // 34)))
-        self._taken: list[Rect] = []
+        self._font = ImageFont.load_default(max(10, min(64, min(size) // 34)))
+        self._taken = np.zeros((size[1], size[0]), dtype=np.bool_)  # pixels under a label
         self._corner_y = 0.0
 
     def at(self, text: str, bbox_xywh: Rect, color: Color) -> None:
-        """Write beside a box: above it, below it, or inside at its top, as there is room."""
+        """Write beside a box: above it, below it or inside it, where it hides least of the labels before it."""
         x, y, box_width, box_height = bbox_xywh
         text, width, height = self._fit(text)
         if not text:
             return
-        places = [(x, y - height), (x, y + box_height), (x, y), (x + box_width - width, y - height)]
+        right, below = x + box_width - width, y + box_height
+        places = [(x, y - height), (x, below), (x, y), (right, y - height), (right, below), (right, y)]
+        places += [(x, below - height), (right, below - height), (x - width, y), (x + box_width, y)]
+        places += [(x, below + away * height) for away in (1, 2)] + [(x, y - away * height) for away in (2, 3)]
         rects = [self._inside(left, top, width, height) for left, top in places]
-        free = [rect for rect in rects if not any(_overlap(rect, taken) for taken in self._taken)]
-        self._write(text, (free or rects)[0], color)
+        self._write(text, min(rects, key=self._hidden), color)  # the first of equal ones
 
     def in_corner(self, text: str, color: Color) -> None:
-        """Write into the picture's top left corner, below what was written there before."""
-        text, width, height = self._fit(text)
-        if text:
-            self._write(text, self._inside(0.0, self._corner_y, width, height), color)
+        """Write into the picture's top left corner, below what was written there before; at most 4 lines."""
+        for line in self._lines(text):
+            fitted, width, height = self._fit(line)
+            self._write(fitted, self._inside(0.0, self._corner_y, width, height), color)
             self._corner_y += height
+
+    def _lines(self, text: str) -> list[str]:
+        """The text broken between words where the picture ends; what is over stays on the last line, to be cut."""
+        words = writable(text).split()
+        lines = words[:1]
+        for word in words[1:]:
+            longer = f"{lines[-1]} {word}"
+            fits = len(longer) < _MAX_LETTERS and self._font.getlength(longer) + 2 * _PAD_PX <= self._width
+            if fits or len(lines) == _MAX_LINES:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return lines
 
     def _fit(self, text: str) -> tuple[str, float, float]:
         """The text on one line, cut to the picture's width, and its size with padding."""
@@ -57,9 +75,13 @@ class LabelWriter:
         x, y = max(0.0, min(x, self._width - width)), max(0.0, min(y, self._height - height))
         return x, y, x + width, y + height
 
+    def _hidden(self, rect: Rect) -> int:
+        """Pixels of earlier labels under a rectangle."""
+        return int(np.count_nonzero(self._taken[_pixels(rect)]))
+
     def _write(self, text: str, rect: Rect, color: Color) -> None:
-        self._taken.append(rect)
-        self._draw.rectangle(rect, fill=color)
+        self._taken[_pixels(rect)] = True
+        self._draw.rectangle((rect[0], rect[1], rect[2] - 1, rect[3] - 1), fill=color)  # Pillow fills the ends too
         top = self._font.getbbox("Ág")[1]
         self._draw.text((rect[0] + _PAD_PX, rect[1] + _PAD_PX - top), text, fill=text_color(color), font=self._font)
 
@@ -79,5 +101,7 @@ def _known(letter: str) -> str:
     return letter if letter.isascii() or letter in _BEYOND_ASCII else "?"
 
 
-def _overlap(one: Rect, other: Rect) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _pixels(rect: Rect) -> tuple[slice, slice]:
+    """Rows and columns that a rectangle touches."""
+    left, top, right, bottom = rect
+    return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))

@@ -41,6 +41,7 @@ from dsetkit.spec.sample import MEANING, Rejected, Sample
 
 HEADER = b"dsetkit fingerprint 1\n"
 
+_ORDERS_KEPT = 4096
 _Encode = Callable[[Any], str]
 
 
@@ -81,24 +82,31 @@ class _Fields:
                 default = field.get_default(call_default_factory=True)
                 left_out = {"()": ((), []), "{}": ({}, "{}")}.get(repr(default), (default,))
             self._plan[name] = (f'"{name}":', left_out, _encoder(hints[name]))
+        self._orders: dict[tuple[str, ...], tuple[tuple[str, str, tuple[Any, ...], _Encode], ...]] = {}
 
     def __call__(self, row: Mapping[str, Any]) -> str:
         """One JSON object."""
-        plan = self._plan
+        names = tuple(row)
+        order = self._orders.get(names)
+        if order is None:
+            order = self._order(names)
         parts = []
-        for name in sorted(row):
-            entry = plan.get(name)
-            if entry is None:
-                if name in self._passed_over:
-                    continue
-                raise ValueError(f"a row has no field {name!r}")
+        for name, label, left_out, encode in order:
             value = row[name]
-            if value is None:
-                continue
-            label, left_out, encode = entry
-            if value not in left_out:
+            if value is not None and value not in left_out:
                 parts.append(label + encode(value))
         return "{" + ",".join(parts) + "}"
+
+    def _order(self, names: tuple[str, ...]) -> tuple[tuple[str, str, tuple[Any, ...], _Encode], ...]:
+        """How rows with just these fields are written. There are few such sets, so each is worked out once."""
+        unknown = [name for name in names if name not in self._plan and name not in self._passed_over]
+        if unknown:
+            raise ValueError(f"a row has no field {min(unknown)!r}")
+        order = tuple((name, *self._plan[name]) for name in sorted(names) if name in self._plan)
+        if len(self._orders) >= _ORDERS_KEPT:
+            self._orders.clear()
+        self._orders[names] = order
+        return order
 
 
 def _encode_float(value: Any) -> str:

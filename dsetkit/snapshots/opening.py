@@ -24,6 +24,7 @@ MAX_INFO_BYTES = 64 * 1024 * 1024
 _SHARD = re.compile(r"shards/([0-9a-f]{64})\.tar\Z")
 _PART = re.compile(r"samples/([0-9a-f]{64})\.parquet\Z")
 _REJECTED = "rejected.parquet"
+_DAMAGED = "It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout)."
 _FETCH = "Fetch it (under DVC: dvc checkout; a killed one leaves such a snapshot)."
 
 
@@ -69,7 +70,10 @@ def read_info(folder: Folder) -> SnapshotInfo:
         info = SnapshotInfo.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        _refuse(folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        if first["type"] == "extra_forbidden":
+            _refuse(folder, what, "A later dsetkit wrote it; update this one: pip install -U dsetkit.")
+        _refuse(folder, what)
     _check_info(folder, info)
     return info
 
@@ -139,9 +143,7 @@ def _check_info(folder: Folder, info: SnapshotInfo) -> None:
         _refuse(folder, "its parts are in no order")
 
 
-def _refuse(folder: Folder, what: Any) -> NoReturn:
+def _refuse(folder: Folder, what: Any, hint: str = _DAMAGED) -> NoReturn:
     raise SnapshotError(
-        f"snapshot.json of {folder.url} cannot be believed: {str(what)[:300]}",
-        path=folder.url,
-        hint="It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout).",
+        f"snapshot.json of {folder.url} cannot be believed: {str(what)[:300]}", path=folder.url, hint=hint
     )

@@ -1,8 +1,9 @@
 """Tables in Parquet files: always written alike, and read with limits, as a file may be hostile.
 
 Limits on reading, taken from the footer before any data is decoded: at most ``MAX_BYTES`` of decompressed data, and at
-most ``MAX_VALUES`` values in one leaf column; rows, row groups and schema exactly as they must be; page checksums are
-verified. A file that lies in its footer is found by its digest (``verify``), not here.
+most ``MAX_VALUES`` values in one leaf column; rows and row groups exactly as they must be; columns as they are today or
+were before (``dsetkit.spec.completion``); page checksums are verified. A file that lies in its footer is found by its
+digest (``verify``), not here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 
 from dsetkit.errors import SnapshotError, UsageError
 from dsetkit.spec.arrow import arrow_schema
+from dsetkit.spec.completion import completed, misfit, select
 from dsetkit.spec.snapshot import Part
 from dsetkit.storage.folder import Folder
 
@@ -38,6 +40,9 @@ MAX_VALUES = 2**27
 
 MAX_GROUPS = 100_000
 """Row groups in one file."""
+
+_DAMAGED = "It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout)."
+_LATER = "A later dsetkit wrote it; update this one: pip install -U dsetkit."
 
 _OPTIONS: dict[str, Any] = {
     "version": "2.6",
@@ -128,9 +133,18 @@ class TableFile:
         """The rows a file's footer states. Raises ``OSError`` or ``ValueError`` for a file that is no Parquet."""
         return int(pq.read_metadata(path).num_rows)
 
+    @property
+    def is_of_today(self) -> bool:
+        """Whether it has all the columns of today, so that writing its rows again would give this very file."""
+        return bool(self._file.schema_arrow.equals(self._schema))
+
     def _check(self, footer: pq.FileMetaData, schema: pa.Schema) -> None:
-        if not schema.equals(self._schema):
-            self._refuse(f"its columns are not those of {self._model.__name__} ({_difference(schema, self._schema)})")
+        wrong = misfit(schema, self._model)
+        if wrong is not None:
+            what, is_unknown = wrong
+            self._refuse(
+                f"its columns are not those of {self._model.__name__} ({what})", _LATER if is_unknown else _DAMAGED
+            )
         if footer.num_rows != self.part.rows:
             self._refuse(f"it has {footer.num_rows} rows, where snapshot.json says {self.part.rows}")
         if footer.num_row_groups > MAX_GROUPS:
@@ -157,12 +171,23 @@ class TableFile:
         the categories in it. Raises ``SnapshotError`` for a damaged file, ``UsageError`` for an unknown column.
         """
         paths = None if columns is None else [column_path(name, self._schema) for name in columns]
+        wanted = self._schema if columns is None else select(self._schema, columns)
         with self._lock, self._refused():
+            if paths is not None and not self.is_of_today:
+                paths = list(dict.fromkeys(path for name in columns or () for path in self._paths_here(name)))
             table = self._file.read(columns=paths)
             table.validate(full=True)
-        if columns is None:
-            return table
-        return table.select(list(dict.fromkeys(name.partition(".")[0] for name in columns)))
+            return completed(table, wanted, self._model, self.part.rows)
+
+    def _paths_here(self, name: str) -> list[str]:
+        """What to read for a column of today: itself, else what holds it, else nothing."""
+        there = self._file.schema_arrow
+        for known in (name, name.partition(".")[0]):
+            try:
+                return [column_path(known, there)]
+            except UsageError:
+                continue
+        return []
 
     def read_group_of(self, row: int) -> tuple[int, pa.Table]:
         """The row group that a row of the part is in: number of its first row, and its table."""
@@ -171,6 +196,7 @@ class TableFile:
         with self._lock, self._refused():
             table = self._file.read_row_group(number)
             table.validate(full=True)
+            table = completed(table, self._schema, self._model, starts[number + 1] - starts[number])
         return starts[number], table
 
     def read_groups(self) -> Iterator[pa.Table]:
@@ -192,11 +218,9 @@ class TableFile:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             self._refuse(text[:200].rstrip("."))
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str, hint: str = _DAMAGED) -> None:
         raise SnapshotError(
-            f"{self.part.name} of {self._folder.url} cannot be read: {what}",
-            path=self._folder.url,
-            hint="It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout).",
+            f"{self.part.name} of {self._folder.url} cannot be read: {what}", path=self._folder.url, hint=hint
         )
 
 
@@ -217,17 +241,6 @@ def column_path(name: str, schema: pa.Schema) -> str:
         path.append(step)
         kind = kind.field(place).type
     return ".".join(path)
-
-
-def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
-    for field in wanted:
-        place = found.get_field_index(field.name)
-        if place < 0:
-            return f"{field.name} is missing"
-        if not found.field(place).equals(field):
-            return f"{field.name} is {str(found.field(place).type)[:60]}, not {str(field.type)[:60]}"
-    extra = sorted(set(found.names) - set(wanted.names))
-    return f"{extra[0]} is unknown" if extra else "they stand in another order"
 
 
 class _RangeFile(io.RawIOBase):

@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from dsetkit.errors import NotFoundError, UsageError
 from dsetkit.imaging.decode import MAX_PIXELS, open_picture
 from dsetkit.snapshots.fingerprint import fingerprint
+from dsetkit.snapshots.html import SamplePicture, snapshot_html
 from dsetkit.snapshots.opening import absent, check_files, read_info
 from dsetkit.snapshots.selection import Conditions, Rows, lowest
 from dsetkit.snapshots.store import PLACE, Store
 from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
 from dsetkit.spec.category import Category
+from dsetkit.spec.html import set_pictures
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import SnapshotInfo
 from dsetkit.storage.folder import Folder, open_folder
@@ -115,7 +117,16 @@ class Snapshot:
         """The sparse rows from number ``start`` to before ``stop``; many at once cost far less than one by one."""
         if self._rows is None:
             return self._store.rows(start, stop)
-        return [self._store.row(int(place)) for place in self._rows[start:stop]]
+        return self._store.rows_at(self._rows[start:stop].tolist())
+
+    def rows_at(self, numbers: Sequence[int]) -> list[Row]:
+        """The sparse rows of these numbers, in this order; each row group they are in is read once.
+
+        Raises ``IndexError`` for a number there is not (none counts from the end), ``SnapshotError``.
+        """
+        if any(not 0 <= number < len(self) for number in numbers):
+            raise IndexError(f"a sample that is none of {len(self)}")
+        return self._store.rows_at(numbers if self._rows is None else self._rows[list(numbers)].tolist())
 
     @cached_property
     def table(self) -> pa.Table:
@@ -150,6 +161,10 @@ class Snapshot:
     def rejected(self) -> pa.Table:
         """What was turned away and why (``dsetkit.spec.sample.Rejected``); of a selection the whole snapshot's."""
         return self._store.rejected()
+
+    def read_rejected(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of ``rejected``. Raises ``UsageError`` for a column there is not."""
+        return self._store.rejected(columns)
 
     def find_key(self, text: str) -> str:
         """The key that is ``text``, else the only one that ends in ``/<text>``, or in the rest of it within its source.
@@ -201,14 +216,21 @@ class Snapshot:
 
         ``split=``, ``split_group=`` (None: none is set), ``labelled=`` (no, partial, yes), ``source=``, ``subset=``
         (any of its subsets is that), ``category=`` (any annotation has it, of whatever status), ``key=`` (a glob,
-        case counts; ``*`` goes over ``/``). Raises ``UsageError`` for other names and for values that cannot be.
+        case counts; ``*`` goes over ``/``). Raises ``UsageError`` for other names, for values that cannot be, and for a
+        split, split group, source, subset or category that the whole snapshot does not have (a category that it lists
+        and no annotation has gives nothing); ``key=`` may meet nothing.
         """
         asked = Conditions(conditions)
+        asked.check_stated(self.info)
         places: list[Rows] = []
         start = 0
         for table in self.iter_tables(asked.columns):
             places.append(np.flatnonzero(asked.mask(table)) + start)
             start += table.num_rows
+        if asked.has_unseen and self._rows is not None:
+            for table in self._store.tables(asked.columns):
+                asked.look_at(table)
+        asked.check_seen(self.info)
         return self._select(np.concatenate([np.zeros(0, np.int64), *places]))
 
     def take(self, n: int, seed: int = 0) -> Selection:
@@ -220,6 +242,10 @@ class Snapshot:
             raise UsageError(f"take({n}) cannot mean anything", hint="Take 0 or more samples.")
         keys = (key for table in self.iter_tables(("key",)) for key in table["key"].to_pylist())
         return self._select(lowest(keys, n, seed))
+
+    def at(self, numbers: Rows) -> Selection:
+        """The samples of these numbers, which must be ascending and each there once."""
+        return self._select(numbers)
 
     def export(self, dst: str | Path, format: str, **options: Any) -> Any:
         """Write it to ``dst`` in a label format; gives the loss report. Raises what the format raises."""
@@ -272,11 +298,22 @@ class Snapshot:
 
     def _sample(self, row: Row) -> Sample:
         try:
-            return Sample.model_validate(row)
+            sample = Sample.model_validate(row)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise self._store.damaged(f"{row.get('key')!r} is no sample ({where}: {first['msg']})") from error
+        set_pictures(sample, self._view)
+        return sample
+
+    @cached_property
+    def _view(self) -> SamplePicture:
+        """What shows the pictures of samples; a store of its own, so that a sample that is kept keeps no tables."""
+        return SamplePicture(Store(self.folder, self.info))
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it, and its first samples with their pictures."""
+        return snapshot_html(self)
 
 
 class Selection(Snapshot):

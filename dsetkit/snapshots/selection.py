@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from dsetkit.errors import UsageError
 from dsetkit.spec.sample import Labelled
+from dsetkit.spec.snapshot import SnapshotInfo
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -31,6 +32,15 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "category": ("annotations.category", "annotations.categories"),
 }
 _MAY_BE_NONE = ("split", "split_group")
+_SAID = {
+    "split": ("the split", "No sample has a split; clean gives them."),
+    "category": ("the category", "It has no category."),
+    "source": ("the source", ""),
+    "subset": ("the subset", "No sample is in a subset; they are as sources gave them."),
+    "split_group": ("the split group", "No sample has a split group; clean gives them."),
+}
+"""Conditions whose values are names: what such a value is called, and what to say where there are none."""
+_LISTED = 8
 
 
 class Conditions:
@@ -48,6 +58,51 @@ class Conditions:
         for label in self._wanted.get("labelled", ()):
             if label not in get_args(Labelled):
                 raise UsageError(f"labelled={label!r} is never so", hint="It is 'no', 'partial' or 'yes'.")
+        self._known: dict[str, set[str]] = {name: set() for name in _VALUES if name in self._wanted}
+
+    def check_stated(self, info: SnapshotInfo) -> None:
+        """Raises ``UsageError`` for a category or split that the snapshot does not have; one of nothing has any."""
+        if not info.counts.samples:
+            return
+        known: dict[str, Iterable[str]] = {
+            "category": dict.fromkeys([*(item.name for item in info.categories), *info.counts.per_category]),
+            "split": info.counts.per_split,
+        }
+        for name, names in known.items():
+            self._check(name, names, info.name)
+
+    @property
+    def has_unseen(self) -> bool:
+        """Whether a source, subset or split group was asked for that no table looked at so far has."""
+        return any(not self._names(name) <= known for name, known in self._known.items())
+
+    def look_at(self, table: pa.Table) -> None:
+        """Take note of the sources, subsets and split groups of a table."""
+        for name, known in self._known.items():
+            known.update(pc.unique(_VALUES[name](table)).drop_null().to_pylist())
+
+    def check_seen(self, info: SnapshotInfo) -> None:
+        """Raises ``UsageError``, alike, for a source, subset or split group that no table looked at has."""
+        for name, known in self._known.items() if info.counts.samples else ():
+            self._check(name, sorted(known), info.name)
+
+    def _names(self, name: str) -> set[str]:
+        return {value for value in self._wanted.get(name, ()) if value is not None}
+
+    def _check(self, name: str, known: Iterable[str], snapshot: str) -> None:
+        """A name that is nowhere is a slip of the pen: nobody wants the empty selection that it would give."""
+        names = list(known)
+        unknown = sorted(self._names(name) - set(names))
+        if not unknown:
+            return
+        word, none = _SAID[name]
+        near = get_close_matches(unknown[0], names, 1)
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        there = f"There are: {', '.join(names[:_LISTED])}{more}." if names else none
+        raise UsageError(
+            f"no sample of {snapshot} has {word} {unknown[0]!r}",
+            hint=f"Did you mean {near[0]!r}? {there}" if near else there,
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,6 +111,7 @@ class Conditions:
 
     def mask(self, table: pa.Table) -> Mask:
         """Bool [rows]: which rows of the table meet all conditions."""
+        self.look_at(table)
         mask = np.ones(table.num_rows, dtype=bool)
         for name, wanted in self._wanted.items():
             mask &= _MASKS[name](table, name, wanted)
@@ -113,6 +169,13 @@ def _category(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
 
     return _any_in(_one(table["annotations"]), hits)
 
+
+_VALUES: dict[str, Callable[[pa.Table], Any]] = {
+    "source": lambda table: pc.replace_substring_regex(table["key"], "/.*", ""),
+    "subset": lambda table: pc.list_flatten(table["subsets"]),
+    "split_group": lambda table: table["split_group"],
+}
+"""The names that a table's rows have, where ``snapshot.json`` does not list them."""
 
 _MASKS: dict[str, Callable[[pa.Table, str, list[Any]], Mask]] = {
     "split": _plain,

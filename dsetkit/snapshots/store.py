@@ -133,14 +133,34 @@ class Store:
             rows += self._rows_from(at, stop - at if len(self._runs) <= 1 else 1)
         return rows
 
+    def rows_at(self, places: Sequence[int]) -> list[Row]:
+        """The sparse rows at these places in key order, in the order asked; each row group is read once."""
+        groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for number, index in enumerate(places):
+            part, within = self._physical(index)
+            group = bisect.bisect_right(self._files[part].group_starts, within) - 1
+            groups.setdefault((part, group), []).append((within, number))
+        rows: dict[int, Row] = {}
+        for (part, group), wanted in groups.items():
+            start, table = self._group(part, group)
+            found = table.take(pa.array([within - start for within, _ in wanted], pa.int64()))
+            rows.update(zip((number for _, number in wanted), self._to_rows(found, part), strict=True))
+        return [rows[number] for number in range(len(places))]
+
     def _rows_from(self, index: int, count: int) -> list[Row]:
         """At most ``count`` rows from a place on: those that follow it in its row group."""
         part, within = self._physical(index)
+        start, table = self._group(part, bisect.bisect_right(self._files[part].group_starts, within) - 1)
+        return self._to_rows(table.slice(within - start, count), part)
+
+    def _group(self, part: int, group: int) -> tuple[int, pa.Table]:
+        """A row group of a part: number of its first row, and its table."""
         file = self._files[part]
-        group = bisect.bisect_right(file.group_starts, within) - 1
-        start, table = self._groups.get((part, group), lambda: file.read_group_of(within))
+        return self._groups.get((part, group), lambda: file.read_group_of(file.group_starts[group]))
+
+    def _to_rows(self, table: pa.Table, part: int) -> list[Row]:
         try:
-            return rows_from_table(table.slice(within - start, count), Sample)
+            return rows_from_table(table, Sample)
         except ValueError as error:
             raise self.damaged(f"a row of {self.info.parts[part].name} cannot be read ({error})") from error
 

@@ -149,7 +149,8 @@ class SnapshotWriter:
         """Take a whole snapshot over as group 0: its parts and shards by link, as adding each of its rows would.
 
         False, and nothing done, where adding them would give something else (it has variants, bytes of rejected rows,
-        or shards cut at another target), or one of its files is not here or not sound. Comes before any ``add``.
+        shards cut at another target, or columns of an earlier dsetkit), or one of its files is not here or not sound.
+        Comes before any ``add``.
         Raises ``StorageError``.
         """
         info, folder = snapshot.info, snapshot.folder
@@ -158,6 +159,8 @@ class SnapshotWriter:
         if info.rejected is not None and pc.any(pc.is_valid(snapshot.rejected["shard"])).as_py():
             return False
         if not all(self._sound.is_sound(folder, part.name) for part in info.parts):
+            return False
+        if not all(TableFile(folder, part, Sample).is_of_today for part in info.parts):
             return False
         with written(self.build):
             if not self._packer.carry(folder, info.shards):

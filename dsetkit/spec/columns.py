@@ -36,6 +36,11 @@ def rows_of(columns: Mapping[str, pa.Array], count: int, model: type[BaseModel])
     return _document(model).rows(columns, count)
 
 
+def default_column(model: type[BaseModel], name: str, count: int) -> pa.Array:
+    """``count`` times the default of one field of ``model``. Raises ``ValueError`` for a field that has none."""
+    return _document(model).default(name, count)
+
+
 class _Column(typing.NamedTuple):
     field: pa.Field
     default: Any
@@ -64,6 +69,11 @@ class _Document:
         if not present <= self._names:
             raise ValueError(f"a row has no field {min(present - self._names)!r}")
         return [self._column(column, rows, column.field.name in present) for column in self._columns]
+
+    def default(self, name: str, count: int) -> pa.Array:
+        """A column of nothing but a field's default."""
+        column = next(column for column in self._columns if column.field.name == name)
+        return self._column(column, [{}] * count, False)
 
     def rows(self, columns: Mapping[str, pa.Array], count: int) -> list[Row]:
         """Sparse rows: what is null or at its default is left out."""

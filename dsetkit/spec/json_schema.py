@@ -7,12 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dsetkit.spec.card import DatasetCard
 from dsetkit.spec.lock import Lock
 from dsetkit.spec.params import Params
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import SnapshotInfo
 
-DOCUMENTS: dict[str, type[BaseModel]] = {"labels": Sample, "params": Params, "lock": Lock, "snapshot": SnapshotInfo}
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "labels": Sample,
+    "params": Params,
+    "card": DatasetCard,
+    "lock": Lock,
+    "snapshot": SnapshotInfo,
+}
 """Which document stands behind each ``schemas/json/<name>/v1.json``."""
 
 

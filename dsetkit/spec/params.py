@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from dsetkit.spec.base import Document, Fraction
+from dsetkit.spec.card import DatasetCard
 from dsetkit.spec.key import SourceName
 
 Range = tuple[float, float]
@@ -294,6 +295,19 @@ class AugmentParams(Document):
     quality: int = Field(default=95, ge=1, le=100)
 
 
+class ReportParams(Document):
+    """How much of the dataset the report shows; it says of how many. All are chosen by digest, the same on each run."""
+
+    pictures: int = Field(default=240, ge=0)
+    """Samples shown with their labels drawn, spread over categories and splits."""
+    rejected: int = Field(default=1000, ge=0)
+    """Turned-away samples shown as thumbnails."""
+    clusters: int = Field(default=60, ge=0)
+    """Clusters of duplicates shown side by side."""
+    variants: int = Field(default=24, ge=0)
+    """Samples shown with what augmentation made of them."""
+
+
 class Params(Document):
     """The whole of ``params.yaml``."""
 
@@ -309,3 +323,7 @@ class Params(Document):
     """What ``clean`` does, in this order."""
     augment: AugmentParams = AugmentParams()
     """What ``augment`` makes."""
+    card: DatasetCard = DatasetCard()
+    """What only people know about the dataset; on the cards beside what is computed."""
+    report: ReportParams = ReportParams()
+    """How much of the dataset the report shows."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from dsetkit.spec.annotation import Annotation, Int8, Int32
 from dsetkit.spec.base import ArrowType, Digest, Document, Fraction, JsonObject
+from dsetkit.spec.html import pictures_of, sample_html
 from dsetkit.spec.issue import Finding
 from dsetkit.spec.key import Key
 
@@ -58,6 +59,8 @@ class Recipe(Document):
 
 class Sample(Document):
     """One picture and its annotations."""
+
+    __slots__ = ("_pictures",)  # not a field: no part of equality, copies, pickles and what is dumped
 
     key: Key
     """Its name: ``<source>/<relative path>``."""
@@ -113,6 +116,10 @@ class Sample(Document):
     derived_from: tuple[Key, ...] = ()
     """Keys of the samples this one was made from."""
     recipe: Recipe | None = None
+
+    def _repr_html_(self) -> str:
+        """For a notebook: its annotations, and its picture if it was read from a snapshot."""
+        return sample_html(self, pictures_of(self))
 
 
 class Rejected(Sample):

@@ -101,7 +101,13 @@ class Build(AbstractContextManager["Build"]):
         self._lock.close()
 
     def swap(self) -> None:
-        """Put the built folder into its place.
+        """Put the built folder into its place. Raises ``ChangedError`` as ``check`` does."""
+        self.check()
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        swap_folder(self.folder, self.place)
+
+    def check(self) -> None:
+        """Look whether it may be put into place.
 
         Raises ``ChangedError`` where params or inputs are no longer what the run began with: DVC would record the
         new ones beside an output made from the old ones.
@@ -116,8 +122,6 @@ class Build(AbstractContextManager["Build"]):
                 changed=changed,
                 hint="Run dvc repro again.",
             )
-        self.place.parent.mkdir(parents=True, exist_ok=True)
-        swap_folder(self.folder, self.place)
 
 
 def open_input(place: Path, root: Path, made_by: str) -> Snapshot:

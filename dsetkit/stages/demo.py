@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dsetkit.imaging import paint
+from dsetkit.stages.demo_card import demo_card
 from dsetkit.stages.demo_scenes import BONES, HEIGHT_PX, JOINTS, WIDTH_PX, Label, box_label, paint_yard
 from dsetkit.storage.atomic import write_atomic
 
@@ -52,6 +53,7 @@ def demo_params() -> dict[str, Any]:
                 "wobble": {"variants": 2, "operations": wobble, "fill": "reflect"},
             }
         },
+        "card": demo_card(),
     }
 
 

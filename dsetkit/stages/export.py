@@ -17,6 +17,7 @@ from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.category import Category
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 from dsetkit.storage.scan import Tree, scan
@@ -81,6 +82,12 @@ class LabelsExport:
         """Rows in key order."""
         return iter_rows([self.labels.table], Sample)
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any of the pictures that the labels speak of is there."""
+        there = self._pictures.entries if self._pictures is not None else {}
+        return any(key in there for key in self.labels.table["key"].to_pylist())
+
     def picture(self, row: Row) -> bytes | None:
         """The picture's bytes, or None where it is not there."""
         if self._pictures is None or row["key"] not in self._pictures.entries:
@@ -96,14 +103,16 @@ def export_snapshot(
     strict: bool = False,
     all_statuses: bool = False,
     options: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> LossReport:
     """Write a snapshot or selection in a label format, pictures beside the labels.
 
     ``dst`` is a folder that is absent or empty. Only accepted annotations are written, unless ``all_statuses``.
+    ``beside``: further files by name, each written unless the format has one of that name.
     Raises ``LossError`` under ``strict`` where something would be lost, before anything is written.
     """
     export = SnapshotExport(snapshot, all_statuses=all_statuses)
-    return write_labels(export, os.fspath(dst), format, strict=strict, options=options)
+    return write_labels(export, os.fspath(dst), format, strict=strict, options=options, beside=beside)
 
 
 def convert(
@@ -117,7 +126,7 @@ def convert(
     source_options: Mapping[str, Any] | None = None,
 ) -> tuple[LabelSet, LossReport]:
     """Read labels in one format and write them in another; pictures are copied where they are there,
-    from a folder, an archive or a URL.
+    from a folder, an archive or a URL. Where none is, the labels that are given back have an issue that says so.
 
     Raises what ``read_labels`` and ``write_labels`` raise.
     """
@@ -126,4 +135,16 @@ def convert(
     labels = read_labels(source, source_format, options=source_options)
     if not len(labels):
         raise NotFoundError(f"{source} holds no labels", name=source, hint="Name its format with --from.")
-    return labels, write_labels(LabelsExport(labels, scan(source)), os.fspath(dst), to, strict=strict, options=options)
+    export = LabelsExport(labels, scan(source))
+    report = write_labels(export, os.fspath(dst), to, strict=strict, options=options)
+    return labels if export.has_pictures else labels.with_issues([_no_pictures(source, len(labels))]), report
+
+
+def _no_pictures(source: str, count: int) -> Issue:
+    which = "the picture that the labels name is not" if count == 1 else f"none of the {count:,} pictures is"
+    return Issue(
+        code="picture-missing",
+        severity="warning",
+        message=f"labels alone were written: {which} in {source}",
+        hint="Where there are pictures, name the folder that holds both.",
+    )

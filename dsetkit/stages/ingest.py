@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, PictureError
+from dsetkit.formats.labelset import LabelSet
 from dsetkit.imaging.media import extension_of
 from dsetkit.imaging.probe import probe
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row, count_annotations, iter_rows
+from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue, group_issues
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 from dsetkit.stages.build import Build, NoProgress, Progress, StageResult
-from dsetkit.stages.executor import Pending, Pool
+from dsetkit.stages.executor import Job, Pool
 from dsetkit.stages.frames import Frame, is_stored_frame, to_upright
 from dsetkit.stages.lineage import raw_digest
 from dsetkit.stages.memory import Made, Memory
@@ -88,47 +89,64 @@ def ingest(
         check_lock(project, name, state)
         digests = state.listing()
         keep_listing(project, project.lock[name].digest, digests)
-        shown.start(f"{name}: reading labels", None)
-        labels = state.read_labels(project.contract)
         sound = SoundFiles(project.stat_cache)
-        run = _Ingest(
-            project, name, state, digests, Memory([memory] if memory is not None else [], build.folder, sound)
-        )
-        writer = SnapshotWriter(
-            build.folder,
-            target_bytes=project.params.shards.target_bytes,
-            memory=run.memory.snapshots,
-            sound=sound,
-        )
-        shown.start(f"{name}: pictures", len(labels))
-        rows = iter_rows([labels.table], Sample)
-        for (row, made_from), result in pool.in_order(run.items(rows), run.submit):
-            run.add(writer, row, made_from, result)
-            shown.advance()
+        known = Memory([memory] if memory is not None else [], build.folder, sound)
+        run = _Ingest(project, name, state, digests, known)
+        new = max(0, len(state.pictures) - len(known))
+        mean_bytes = sum(state.tree.entries[path].size_bytes for path in state.pictures) // len(state.pictures)
+        with pool.crowded(new, mean_bytes) as workers:
+            shown.start(f"{name}: reading labels", None)
+            labels = state.read_labels(project.contract)
+            table, facts = labels.table, _Facts.of(labels)
+            del labels  # with its rows, which are several times as large as the table
+            writer = SnapshotWriter(
+                build.folder,
+                target_bytes=project.params.shards.target_bytes,
+                memory=known.snapshots,
+                sound=sound,
+            )
+            shown.start(f"{name}: pictures", table.num_rows)
+            rows = iter_rows([table], Sample)
+            for (row, made_from), result in workers.in_batches(run.items(rows), run.plan, probe_file):
+                run.add(writer, row, made_from, result)
+                shown.advance()
         # A missing picture is told of below, by its key.
-        read = [issue for issue in labels.issues if issue.code != MISSING]
+        read = [issue for issue in facts.issues if issue.code != MISSING]
         issues = [*state.issues, *read, *run.issues]
         contract = run.contract
         info = writer.finish(
             {
                 "stage": "raw",
                 "name": f"raw/{name}",
-                "categories": tuple(labels.categories),
-                "info": labels.info,
-                "licenses": _licenses(labels.licenses, source.license),
+                "categories": facts.categories,
+                "info": facts.info,
+                "licenses": _licenses(facts.licenses, source.license),
                 "schema": None if contract is None else {"reference": contract.reference, "digest": contract.digest},
                 "params_digest": raw_digest(project, name),
                 "versions": tools,
                 "issues": group_issues(issues),
                 "counts": {
-                    "samples_in": len(labels),
-                    "annotations_in": count_annotations(labels.table),
+                    "samples_in": table.num_rows,
+                    "annotations_in": count_annotations(table),
                     "per_change": run.per_change,
                 },
             }
         )
         build.swap()
     return StageResult(info, place, run.decoded, run.reused, **writer.statistics)
+
+
+class _Facts(NamedTuple):
+    """What a set of labels says besides its rows."""
+
+    categories: tuple[Category, ...]
+    info: dict[str, Any]
+    licenses: tuple[License, ...]
+    issues: tuple[Issue, ...]
+
+    @classmethod
+    def of(cls, labels: LabelSet) -> _Facts:
+        return cls(labels.categories, labels.info, labels.licenses, labels.issues)
 
 
 def _licenses(found: tuple[License, ...] | list[License], stated: str | None) -> tuple[License, ...]:
@@ -161,9 +179,7 @@ class _Ingest:
             digest = self.digests.get(row["key"])
             yield row, None if digest is None else made_from(digest)
 
-    def submit(
-        self, item: tuple[Row, str | None], executor: Executor
-    ) -> Pending[Probed | Made | None] | Probed | Made | None:
+    def plan(self, item: tuple[Row, str | None]) -> Job | Made | None:
         """What is known of the picture, or the work that finds it out; None for one that is not there."""
         row, made_from = item
         if made_from is None:
@@ -173,7 +189,8 @@ class _Ingest:
             return known
         path = row["key"]
         limits = (self.params.max_pixels, self.params.max_file_bytes)
-        return executor.submit(probe_file, self.tree.reader(path), path, self.digests[path], *limits)
+        size_bytes = self.tree.entries[path].size_bytes
+        return Job((self.tree.reader(path), path, self.digests[path], *limits), size_bytes)
 
     def add(self, writer: SnapshotWriter, row: Row, made_from: str | None, result: Probed | Made | None) -> None:
         path = row["key"]

@@ -65,8 +65,28 @@ clean:
     strip_metadata: true
 
 augment:
-  seed: 0
   recipes: {}  # NAME: {variants: 1, operations: [{op: flip}, {op: rotate, angle_deg: [-10, 10]}]}
+  seed: 0
+
+report:
+  pictures: 240  # samples shown with their labels drawn
+  rejected: 1000  # turned-away samples shown
+  clusters: 60  # clusters of duplicates shown
+  variants: 24  # samples shown with what augmentation made of them
+
+# What only people know. dsetkit verify fails until what the contract wants is stated; all there is: docs/params.md
+card:
+  schema: schemas.card:Card
+  title: null
+  summary: null  # what it is, in a sentence or two
+  purpose: null  # what it was made for, by whom, with whose money
+  license: {}  # {id: CC-BY-4.0}, or {name: ..., url: ...}
+  contacts: []  # [{name: ..., email: ...}]
+  collection: {}  # {how: ..., by: ..., start: YYYY-MM-DD, end: YYYY-MM-DD}
+  annotation: {}  # {how: ..., kinds: [expert-generated], guidelines: ...}
+  consent: null  # who consented to what, or why nobody had to
+  personal_information: null  # people, faces, plates, places in it
+  limits: []  # what it does not show or cannot tell
 """
 
 
@@ -98,7 +118,9 @@ def _make_demo(root: Path) -> None:
     write_demo(root / DEMO_SOURCE)
     document = load_yaml(root / PARAMS)
     for section, values in demo_params().items():
-        if section != "sources":
+        if section == "card":
+            document[section] = values
+        elif section != "sources":
             _merge(document, section, values)
     save_yaml(root / PARAMS, document)
     project = Project(root)

@@ -26,7 +26,7 @@ from dsetkit.stages.sources import (
     sorted_sources,
 )
 from dsetkit.stages.tools import tool_versions
-from dsetkit.stages.yaml_documents import load_yaml, root_value, save_yaml
+from dsetkit.stages.yaml_documents import free_end, load_yaml, root_value, save_yaml
 from dsetkit.storage.atomic import remove_tree
 from dsetkit.storage.url import to_local
 
@@ -79,6 +79,7 @@ def add_source(project: Project, name: str, source: SourceParams) -> SourceRepor
         sources = document["sources"] = {}
     if getattr(sources, "fa", None) is not None:
         sources.fa.set_block_style()  # `sources: {}` as init writes it would grow into one long line
+    free_end(document, "sources")
     sources[name] = found.model_dump(mode="json", exclude_defaults=True)
     save_yaml(project.root / PARAMS, document)
     return SourceReport(name, lock, state, None, ())
@@ -102,6 +103,7 @@ def remove_source(project: Project, name: str) -> None:
     document = load_yaml(project.root / PARAMS)
     sources = document.get("sources")
     if hasattr(sources, "items") and name in sources:
+        free_end(document, "sources")
         del sources[name]
         save_yaml(project.root / PARAMS, document)
     path = project.root / SOURCES_LOCK
@@ -176,35 +178,33 @@ class SourceStatus:
 
     name: str
     state: str
-    detail: tuple[str, ...]
+    detail: tuple[str, ...] = ()
+    """What is wrong or differs, a line each; nothing where it is as it was locked."""
+    lock: SourceLock | None = None
+    """What was locked; none where nothing was."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"name": self.name, "state": self.state, "detail": list(self.detail)}
+        lock = None if self.lock is None else self.lock.model_dump(mode="json")
+        return {"name": self.name, "state": self.state, "detail": list(self.detail), "lock": lock}
 
 
 def source_status(project: Project, name: str) -> SourceStatus:
     """Whether a source is what was locked."""
     if name not in project.lock:
         return SourceStatus(name, "unlocked", (f"lock it: dsetkit update {name}",))
+    locked = project.lock[name]
     try:
         state = read_source(project.source(name), project.source_url(name), project.stat_cache)
     except ParamsError:
         raise
     except DsetkitError as error:
-        return SourceStatus(name, "unreachable", (error.message,))
-    locked = project.lock[name]
+        return SourceStatus(name, "unreachable", (error.message,), locked)
     if state.lock() == locked:
-        return SourceStatus(
-            name, "locked", (f"{_number(locked.pictures, 'picture')}, {_number(locked.labels, 'label file')}",)
-        )
+        return SourceStatus(name, "locked", (), locked)
     before = locked_listing(project, locked.digest)
     lines = describe_changes(changes(before, state.listing())) if before is not None else []
-    return SourceStatus(name, "changed", tuple(lines or difference(project, name, state)))
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
+    return SourceStatus(name, "changed", tuple(lines or difference(project, name, state)), locked)
 
 
 def stage_status(project: Project) -> list[StageStatus]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,12 +37,12 @@ PICTURE_FIELDS = (
 )
 """The fields of a row that follow from the picture's bytes."""
 
+_MADE_FIELDS = frozenset((*PICTURE_FIELDS, "recipe"))
 _COLUMNS = (*PICTURE_FIELDS, "made_from", "shard", "offset_bytes", "recipe")
 _CHUNK = 1024
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """A picture that is there already, or why there is none."""
 
     fields: Row
@@ -66,7 +68,10 @@ class Memory:
             self._remember(samples.select([*_COLUMNS, "reason", "message"]), snapshot.folder)
         for path, rows in leftovers(build):
             self._remember(rows, MappedFolder(str(build), {f"shards/{path.name}": path}))
+        self._starts = [0, *accumulate(table.num_rows for table, _ in self._tables)]
         self._order, self._heads = self._index()
+        self._answers: dict[tuple[int, str], bool] = {}
+        self._next = 0
         self._chunks: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -94,22 +99,37 @@ class Memory:
 
     def find(self, made_from: str) -> Made | None:
         """The picture made from just this, or None."""
+        found = self._at(self._next, made_from)  # most often the one that follows the last: all is in key order
+        if found is not None:
+            return found
         head = np.uint64(int(made_from[:16], 16))
         place = int(np.searchsorted(self._heads, head))
         while place < len(self._heads) and self._heads[place] == head:
-            row, folder = self._row(int(self._order[place]))
-            if row["made_from"] == made_from and self._sound.is_sound(folder, f"shards/{row['shard']}"):
-                return _made(row, folder)
+            found = self._at(int(self._order[place]), made_from)
+            if found is not None:
+                return found
             place += 1
         return None
 
-    def _row(self, position: int) -> tuple[Row, Folder]:
-        for number, (table, folder) in enumerate(self._tables):
-            if position < table.num_rows:
-                chunk, within = divmod(position, _CHUNK)
-                return self._chunk(number, chunk)[within], folder
-            position -= table.num_rows
-        raise IndexError(position)
+    def _at(self, position: int, made_from: str) -> Made | None:
+        """The picture of a row, if it was made from just this and its bytes are there."""
+        if position >= self._starts[-1]:
+            return None
+        number = bisect.bisect_right(self._starts, position) - 1
+        chunk, within = divmod(position - self._starts[number], _CHUNK)
+        row = self._chunk(number, chunk)[within]
+        if row["made_from"] != made_from or not self._is_sound(number, row["shard"]):
+            return None
+        self._next = position + 1
+        return _made(row, self._tables[number][1])
+
+    def _is_sound(self, number: int, shard: str) -> bool:
+        """Looked at once a run: even asking whether the file is there costs more than all else about a row."""
+        answer = self._answers.get((number, shard))
+        if answer is None:
+            answer = self._sound.is_sound(self._tables[number][1], f"shards/{shard}")
+            self._answers[number, shard] = answer
+        return answer
 
     def _chunk(self, number: int, chunk: int) -> list[Row]:
         """Rows are looked up mostly in key order, so turning them to Python by the thousand pays."""
@@ -125,5 +145,5 @@ class Memory:
 
 def _made(row: Row, folder: Folder) -> Made:
     name, start, size = f"shards/{row['shard']}", row["offset_bytes"], row["size_bytes"]
-    fields = {field: row[field] for field in (*PICTURE_FIELDS, "recipe") if field in row}
-    return Made(fields, lambda: folder.read_range(name, start, size), row.get("reason"), row.get("message", ""))
+    fields = {field: value for field, value in row.items() if field in _MADE_FIELDS}
+    return Made(fields, partial(folder.read_range, name, start, size), row.get("reason"), row.get("message", ""))

@@ -156,10 +156,15 @@ class Project:
 
 
 def load_contract(reference: str, root: Path) -> Contract:
-    """The contract class ``module:Name`` names, imported from the project at ``root`` and from nowhere else.
+    """The contract of labels that ``module:Name`` names. Raises ``SchemaError`` for anything else."""
+    return Contract(load_name(reference, root), reference=reference)
+
+
+def load_name(reference: str, root: Path) -> Any:
+    """What ``module:Name`` names, imported from the project at ``root`` and from nowhere else.
 
     Raises ``SchemaError`` where the reference is malformed, leads out of the project, does not import, or names
-    something that is no contract.
+    nothing.
     """
     module_name, _, class_name = reference.partition(":")
     parts = module_name.split(".")
@@ -185,7 +190,7 @@ def load_contract(reference: str, root: Path) -> Contract:
             reference=reference,
             hint=f"It has: {', '.join(names) or 'no class'}.",
         )
-    return Contract(getattr(module, class_name), reference=reference)
+    return getattr(module, class_name)
 
 
 def _import_project_module(name: str, path: Path, root: Path, reference: str) -> ModuleType:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, RootModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark, MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.tokens import CommentToken
 
 from dsetkit.errors import NotFoundError, ParamsError
 from dsetkit.storage.atomic import write_atomic
@@ -54,6 +55,38 @@ def load_yaml(path: Path) -> CommentedMap:
             f"{path.name} is not a mapping of names to values", file=str(path), hint="See docs/params.md."
         )
     return document
+
+
+def free_end(document: CommentedMap, name: str) -> None:
+    """Let the blank lines and comments that follow the section ``name`` belong to the section that comes next.
+
+    They are read as part of the section's last value: what is added would come behind them, and what is deleted would
+    take them along.
+    """
+    names = list(document)
+    following = names[names.index(name) + 1 :]
+    tail = _cut_tail(document[name]) if following else ""
+    if tail:
+        before = [CommentToken(line, CommentMark(0), None) for line in tail.splitlines(keepends=True)]
+        document.ca.items.setdefault(following[0], [None, None, None, None])[1] = before
+
+
+def _cut_tail(node: Any) -> str:
+    """Take from the last value inside ``node`` what stands below it, from the first line on that is not indented."""
+    if not isinstance(node, CommentedMap | CommentedSeq) or not node:
+        return ""
+    last = next(reversed(node)) if isinstance(node, CommentedMap) else len(node) - 1
+    tail = _cut_tail(node[last])
+    tokens = node.ca.items.get(last, ())
+    for place, token in enumerate(tokens):
+        if tail or not isinstance(token, CommentToken):
+            continue
+        kept, *below = token.value.splitlines(keepends=True)
+        while below and below[0].startswith(" "):
+            kept += below.pop(0)
+        tail = "".join(below)
+        tokens[place] = CommentToken(kept, token.start_mark, None) if kept.strip() else None
+    return tail
 
 
 def save_yaml(path: Path, document: Mapping[str, Any]) -> None:

@@ -26,6 +26,9 @@ class Sink:
         self._names: set[str] = set()
         self._closed = False
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def write(self, name: str, data: bytes) -> None:
         """Writes one file, its folders with it.
 

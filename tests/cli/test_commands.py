@@ -34,9 +34,10 @@ def test_init_writes_a_project_and_overwrites_nothing(run: Callable, tmp_path: P
 
 
 def test_the_params_it_writes_are_the_defaults(bench: Bench) -> None:
+    from dsetkit.spec.card import DatasetCard
     from dsetkit.spec.params import Params
 
-    assert bench.project.params == Params()
+    assert bench.project.params == Params(card=DatasetCard(schema="schemas.card:Card"))
 
 
 def test_add_says_what_it_found_and_why(run: Callable, bench: Bench) -> None:
@@ -67,6 +68,19 @@ def test_status_knows_what_is_built_and_what_is_stale(run: Callable, bench: Benc
     }  # fmt: skip
 
 
+def test_status_counts_in_numbers_and_words_them_for_people(run: Callable, bench: Bench) -> None:
+    run("add", "pets", "../source")
+    (source,) = run("status", "--json").json()["sources"]
+    assert (source["state"], source["detail"]) == ("locked", [])
+    assert (source["lock"]["pictures"], source["lock"]["labels"]) == (4, 1)
+    assert "pets    locked  4 pictures, 1 label file\n" in run("status").out
+    bench.source.put("4.jpg", picture_bytes(4), [])
+    bench.source.write()
+    (source,) = run("status", "--json").json()["sources"]
+    assert (source["state"], source["detail"][0]) == ("changed", "1 new: images/4.jpg")
+    assert source["lock"]["pictures"] == 4
+
+
 def test_remove_takes_a_source_out(run: Callable, bench: Bench) -> None:
     build(run, bench)
     assert run("remove", "pets").code == 0
@@ -85,7 +99,7 @@ def test_show_a_snapshot_and_a_sample(run: Callable, bench: Bench, tmp_path: Pat
     ran = run("show", "data/cleaned", "2.jpg", "--png", str(png))
     assert ran.out.startswith("pets/images/2.jpg\n  64×48 px, image/jpeg, RGB")
     with Image.open(png) as drawn:
-        assert drawn.size == (64, 48)
+        assert drawn.size == (512, 384)  # enlarged
     assert run("show", "data/cleaned", "--png", str(png)).code == 0
     assert run("show", "data/cleaned", "2.jpg", "--json").json()["annotations"][0]["category"] == "cat"
     missing = run("show", "data/cleaned", "22.jpg")
@@ -129,7 +143,7 @@ def test_why_finds_what_ingest_turned_away_by_the_end_of_its_key(run: Callable, 
 
 def test_verify_finds_a_flipped_byte(run: Callable, bench: Bench) -> None:
     build(run, bench)
-    assert run("verify").code == 0
+    assert run("verify", "data/raw/pets").code == 0  # a raw snapshot has no card
     shard = next((bench.root / "data/cleaned/shards").iterdir())
     data = bytearray(shard.read_bytes())
     data[700] ^= 1
@@ -209,6 +223,21 @@ def test_convert_and_export(run: Callable, bench: Bench, tmp_path: Path) -> None
     ran = run("export", "data/cleaned", str(tmp_path / "classes"), "--format", "image_folder", "--strict")
     assert ran.code == 1
     assert not (tmp_path / "classes").exists()
+
+
+def test_convert_says_where_it_found_no_pictures(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    said = (
+        "labels alone were written: none of the 4 pictures is in ../source/annotations.json. Where there are pictures, "
+    )
+    ran = run("convert", "../source/annotations.json", str(tmp_path / "a"), "--to", "yolo")
+    assert ran.code == 0
+    assert f"  {said}name the folder that holds both. [picture-missing]\n" in ran.out
+    assert not (tmp_path / "a" / "images").exists()
+    told = run("convert", "../source/annotations.json", str(tmp_path / "b"), "--to", "voc", "--json").json()
+    assert [(item["code"], item["severity"]) for item in told["issues"]] == [("picture-missing", "warning")]
+    both = run("convert", "../source", str(tmp_path / "c"), "--to", "yolo", "--json")
+    assert both.json()["issues"] == []
+    assert len(list((tmp_path / "c" / "images").rglob("*.jpg"))) == 4
 
 
 def test_names_from_data_cannot_drive_the_terminal(run: Callable, bench: Bench) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsetkit.curation import near
 from dsetkit.curation.groups import clusters, connect
 from dsetkit.curation.near import find_exact, find_near, looks_alike
 from dsetkit.errors import PictureError
@@ -80,6 +81,21 @@ def test_many_copies_cost_nothing() -> None:
     start = time.perf_counter()
     assert len(found([picture(7)] * 20_000, 4)) == 19_999
     assert time.perf_counter() - start < 5
+
+
+def test_pairs_that_are_let_go_leave_the_same_rows_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(3)
+    # Frames of three fixed cameras: within one, nearly all are alike.
+    views = [draw.getrandbits(64) for _ in range(3)]
+    rows = [picture(draw.choice(views) ^ (1 << draw.randrange(64)) ^ (1 << draw.randrange(64))) for _ in range(300)]
+    every = found(rows, 4)
+    monkeypatch.setattr(near, "MOST_PAIRS", 500)
+    fewer = found(rows, 4)
+    assert len(every) > 10_000 > len(fewer)
+    assert fewer == sorted(set(fewer))
+    roots = [connect(len(rows), *np.array(pairs, dtype=np.int64).T) for pairs in (every, fewer)]
+    assert np.array_equal(*roots)
+    assert len(clusters(roots[0])) == 3
 
 
 def test_equal_bytes() -> None:

@@ -116,6 +116,7 @@ def test_convert_knows_no_other_way():
         ({"labelled": "partial"}, True, "yes", "labelled-partial"),
         ({"labelled": "partial", "annotations": [BOX]}, False, "yes", "labelled-partial"),
         ({"labelled": "yes", "annotations": [BOX]}, False, "yes", None),
+        ({"annotations": [BOX]}, True, "yes", None),
     ],
 )
 def test_labelled(row, tells, labelled, code):
@@ -123,6 +124,18 @@ def test_labelled(row, tells, labelled, code):
     capabilities = Capabilities(kinds=frozenset({"box"}), tells_unlabelled=tells)
     assert carry_row({"key": "a", **row}, capabilities, ledger).get("labelled", "no") == labelled
     assert set(codes(ledger)) == ({code} if code else set())
+
+
+@pytest.mark.parametrize("labelled", ["yes", "partial", "no"])
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_picture_of_which_nothing_can_be_said_is_not_labelled(labelled, tells):
+    """Empty labels would say that somebody looked and nothing is there."""
+    ledger = Ledger("f")
+    capabilities = Capabilities(kinds=frozenset({"box"}), tells_unlabelled=tells)
+    row = {"key": "a", "labelled": labelled, "annotations": [{"id": "0", "kind": "image_label", "category": "cat"}]}
+    assert "labelled" not in carry_row(row, capabilities, ledger)
+    assert set(codes(ledger)) == {"kind-dropped"} | ({"labelled-withdrawn"} if labelled != "no" else set())
+    assert [loss.code for loss in ledger.report().refusals] == ["kind-dropped"]
 
 
 @pytest.mark.parametrize(

@@ -538,6 +538,20 @@ class TestWrite:
         assert report.losses == ()
         assert "<xmin>1.25</xmin>" in (tmp_path / "out/Annotations/b.xml").read_text()
 
+    def test_a_picture_of_which_nothing_can_be_said_gets_no_file(self, tmp_path: Path) -> None:
+        """One without objects would teach that nothing is there; points of their own are left out later than kinds."""
+        said = {"id": "0", "kind": "caption", "text": "a cat"}
+        points = {"id": "0", "kind": "points", "category": "cat", "points": [1.0, 2.0, 3.0, 4.0]}
+        rows = [
+            labelled("a.png", said),
+            labelled("b.png"),
+            labelled("c.png", points),
+            labelled("d.png", a_box(0, 1, 1, 5, 5)),
+        ]
+        _, back = round_trip(rows, tmp_path / "out")
+        assert [row.get("labelled") for row in back] == [None, "yes", None, "yes"]
+        assert sorted(path.stem for path in (tmp_path / "out" / "Annotations").iterdir()) == ["b", "d"]
+
     def test_parts_points_polygons_and_what_voc_cannot_say(self, tmp_path: Path) -> None:
         part_of = [{"kind": "part_of", "target": "w"}]
         ring = (1.0, 1.0, 6.5, 1.0, 6.5, 4.0)

@@ -528,6 +528,20 @@ class TestWrite:
         kinds = [[item["kind"] for item in row["annotations"]] for row in read_labels(tmp_path / "out", "yolo").rows]
         assert kinds == [["polygon", "polygon"], ["box"]]
 
+    def test_a_picture_of_which_nothing_can_be_said_gets_no_label_file(self, tmp_path: Path) -> None:
+        """An empty one would teach that nothing is there."""
+        said = {"id": "0", "kind": "image_label", "category": "cat"}
+        rows = (
+            labelled("a.png", said),
+            labelled("b.png"),
+            labelled("c.png", said, a_box(1, 1.0, 1.0, 2.0, 2.0)),
+            {**labelled("d.png", a_box(0, 1.0, 1.0, 2.0, 2.0)), "width_px": None},
+        )
+        write_labels(export_of(*rows, pictures={}), tmp_path / "out", "yolo")
+        files = {path.stem: path.read_text() for path in (tmp_path / "out" / "labels").rglob("*.txt")}
+        assert sorted(files) == ["b", "c"]
+        assert files["b"] == ""
+
     def test_what_cannot_be_said_is_a_loss(self, tmp_path: Path) -> None:
         row = labelled(
             "a.png",

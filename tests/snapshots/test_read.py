@@ -109,7 +109,7 @@ def test_where(any_snapshot: Snapshot) -> None:
     assert keys() == expected(lambda row: True)
     assert keys(split="train") == expected(lambda row: row["split"] == "train")
     assert keys(split=["train", "val"]) == keys()
-    assert keys(split=None) == keys(split_group="none of them") == keys(source="bloo") == keys(category=[]) == []
+    assert keys(split=None) == keys(category=[]) == keys(key="bloo/*") == []
     assert keys(split_group=None) == keys()
     assert keys(labelled="yes") == keys()
     assert keys(labelled=("no", "partial")) == []
@@ -173,7 +173,7 @@ def test_fingerprints_of_selections(any_snapshot: Snapshot) -> None:
     assert any_snapshot.where().fingerprint == any_snapshot.fingerprint == any_snapshot.info.fingerprint
     part = any_snapshot.where(split="val")
     assert part.fingerprint == fingerprint(part.table["row_digest"].to_pylist(), any_snapshot.categories)
-    assert part.fingerprint == any_snapshot.where(split=["val", "other"]).fingerprint != any_snapshot.fingerprint
+    assert part.fingerprint == any_snapshot.where(split=["val"]).fingerprint != any_snapshot.fingerprint
 
 
 def test_a_snapshot_can_be_sent_to_another_process(any_snapshot: Snapshot) -> None:
@@ -228,12 +228,39 @@ def test_find_key(snapshot: Snapshot, kit: SimpleNamespace, tmp_path: Path) -> N
         ({"labelled": "maybe"}, "labelled='maybe' is never so. It is 'no', 'partial' or 'yes'."),
         ({"split": 3}, "where(split=3) cannot mean anything. Give a text, or a list of texts."),
         ({"category": None}, "where(category=None) cannot mean anything. Give a text, or a list of texts."),
+        ({"category": "WBX"}, "no sample of cleaned has the category 'WBX'. Did you mean 'WBC'? There are: RBC, WBC."),
+        ({"category": ["WBC", "x"]}, "no sample of cleaned has the category 'x'. There are: RBC, WBC."),
+        ({"split": "valid"}, "no sample of cleaned has the split 'valid'. Did you mean 'val'? There are: train, val."),
+        (
+            {"source": "bloo"},
+            "no sample of cleaned has the source 'bloo'. Did you mean 'blood'? There are: blood, tissue.",
+        ),
+        ({"subset": "x"}, "no sample of cleaned has the subset 'x'. There are: fold1."),
+        (
+            {"split_group": "x"},
+            "no sample of cleaned has the split group 'x'. No sample has a split group; clean gives them.",
+        ),
     ],
 )
 def test_conditions_that_cannot_be(snapshot: Snapshot, conditions: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         snapshot.where(**conditions)
     assert str(caught.value) == message
+
+
+def test_what_a_selection_lacks_and_the_snapshot_has_gives_nothing(any_snapshot: Snapshot, tmp_path: Path) -> None:
+    blood = any_snapshot.where(source="blood")
+    assert len(blood.where(source="tissue")) == 0
+    assert len(blood.where(subset="fold1", source=["blood", "tissue"])) == len(blood.where(subset="fold1")) > 0
+    assert len(any_snapshot.take(0).where(split="val", category="WBC", subset="fold1")) == 0
+    for wrong in ({"source": "tisue"}, {"subset": "fold2"}, {"split": "test"}):
+        with pytest.raises(UsageError, match="no sample of cleaned has the s"):
+            blood.where(**wrong)
+
+
+def test_a_category_that_is_listed_may_have_no_annotation(kit: SimpleNamespace, tmp_path: Path) -> None:
+    kit.write_snapshot(tmp_path / "a", [(kit.row_of(0, annotations=[]), None)])
+    assert len(open_snapshot(tmp_path / "a").where(category="WBC")) == 0
 
 
 def test_image_is_upright(kit: SimpleNamespace, tmp_path: Path) -> None:

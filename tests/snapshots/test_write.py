@@ -96,7 +96,7 @@ def test_a_snapshot_of_nothing(kit: SimpleNamespace, tmp_path: Path) -> None:
     assert list(snapshot) == []
     assert snapshot.table.schema.equals(arrow_schema(Sample))
     assert snapshot.column("annotations.category").num_rows == 0
-    assert len(snapshot.where(split="train").take(3)) == 0
+    assert len(snapshot.where(split="train", category="x", source="y").take(3)) == 0
     assert verify(snapshot) == []
 
 

@@ -10,6 +10,7 @@ from support.bench import Bench, picture_bytes
 from dsetkit.errors import CheckError, SnapshotError, UsageError
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.verify import verify
+from dsetkit.stages.build import Build
 
 
 def reasons(snapshot: Snapshot) -> dict[str, str]:
@@ -236,3 +237,19 @@ def test_a_sample_that_its_split_makes_invalid_is_no_exception(bench: Bench, act
         match = r"samples are invalid \(.*more than clean.max_invalid" if action == "drop" else "on_invalid is fail"
         with pytest.raises(CheckError, match=match):
             bench.clean()
+
+
+def test_a_second_run_leaves_the_rows_of_the_first_alone(bench: Bench) -> None:
+    """What a run puts aside on the disk is opened only under the build lock."""
+    bench.add()
+    bench.ingest()
+    project = bench.project
+    with Build(project, project.cleaned, dict) as first:
+        aside = [first.folder.with_name(f"data-cleaned.{name}.arrow") for name in ("kept", "rejected")]
+        for path in aside:
+            path.write_bytes(b"of the first run")
+        with pytest.raises(UsageError, match="another run is building cleaned right now"):
+            bench.clean()
+        assert [path.read_bytes() for path in aside] == [b"of the first run"] * 2
+    bench.clean()
+    assert not any(path.exists() for path in aside)

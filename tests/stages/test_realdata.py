@@ -15,25 +15,6 @@ from dsetkit.stages.manage import add_source
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
-RECIPES = {
-    "flip": {"operations": [{"op": "flip"}]},
-    "turn": {"operations": [{"op": "rotate"}, {"op": "zoom"}, {"op": "brightness_contrast"}], "fill": "reflect"},
-}
-
-
-@pytest.fixture(scope="module")
-def three(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = Bench(tmp_path_factory.mktemp("three") / "project")
-    bench.params(augment={"recipes": RECIPES})
-    for name, folder in (("blood", "bccd"), ("raccoon", "raccoon"), ("ships", "yolo-ships")):
-        report = add_source(bench.project, name, SourceParams(path=str(shared_data / folder)))
-        assert report.state.detection is not None
-        assert report.state.detection.format == {"ships": "yolo"}.get(name, "voc")
-        bench.ingest(name)
-    bench.clean()
-    bench.augment()
-    return bench
-
 
 def test_raw_holds_what_is_there(three: Bench) -> None:
     counts = {name: three.open(f"raw/{name}").info.counts for name in ("blood", "raccoon", "ships")}

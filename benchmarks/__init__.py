@@ -1,0 +1,1 @@
+"""dsetkit against its peers on the same work in the same run; see README.md in this folder."""

@@ -1,0 +1,33 @@
+"""What a snapshot turned away, counted in columns."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dsetkit.snapshots.parquet import TableFile
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.sample import Rejected
+
+
+def count_rejected(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
+    """What a snapshot turned away, per reason: whole samples, and annotations of samples it kept.
+
+    Raises ``SnapshotError`` where ``rejected.parquet`` is damaged.
+    """
+    part = snapshot.info.rejected
+    if part is None:
+        return {}, {}
+    table = TableFile(snapshot.folder, part, Rejected).read(("what", "reason", "annotations.kind"))
+    samples = table.filter(pc.equal(table["what"], "sample"))
+    alone = table.filter(pc.equal(table["what"], "annotation"))
+    held = pc.list_value_length(alone["annotations"])
+    annotations = pa.table({"reason": alone["reason"], "held": held}).group_by("reason").aggregate([("held", "sum")])
+    return (
+        _sorted({pair["values"]: pair["counts"] for pair in pc.value_counts(samples["reason"]).to_pylist()}),
+        _sorted({row["reason"]: row["held_sum"] for row in annotations.to_pylist()}),
+    )
+
+
+def _sorted(counts: dict[str, int]) -> dict[str, int]:
+    return {name: counts[name] for name in sorted(counts)}

@@ -1,0 +1,118 @@
+"""``report``: what people look at, made from finished snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dsetkit.history.previous import previous_output
+from dsetkit.report.cards import CARDS, build_card, card_places, relative_place
+from dsetkit.report.change import Change
+from dsetkit.report.facts import ProjectFacts, collect_project
+from dsetkit.report.metrics import Metrics, build_metrics, metrics_bytes
+from dsetkit.report.page import build_page
+from dsetkit.report.plots import build_plots
+from dsetkit.snapshots.compare import diff
+from dsetkit.snapshots.read import open_snapshot
+from dsetkit.stages.build import Build, NoProgress, Progress, snapshot_state
+from dsetkit.stages.project import Project
+from dsetkit.storage.atomic import remove_tree, swap_folder, write_atomic
+
+SECTIONS = ("sources", "clean", "augment", "card", "report")
+"""Of params: what the report shows, and which snapshots it reads."""
+
+PAGE = PurePosixPath("reports/report.html")
+METRICS = PurePosixPath("reports/metrics.json")
+PLOTS = PurePosixPath("reports/plots")
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What was made."""
+
+    page: Path
+    page_bytes: int
+    facts: ProjectFacts
+    metrics: Metrics
+    change: Change | None
+    """What differs from the version before; None where there is none to compare with."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``: where the page is, all metrics, and how much differs from the version before."""
+        return {
+            "page": str(self.page),
+            "page_bytes": self.page_bytes,
+            "metrics": self.metrics,
+            "change": None if self.change is None else _change_json(self.change),
+        }
+
+
+def run_report(project: Project, *, progress: Progress | None = None) -> ReportResult:
+    """Make ``reports/`` and ``cards/`` from the project's snapshots.
+
+    All is made first; then plots and cards are replaced as whole folders, page and metrics as files, each by a rename.
+    Raises ``UsageError`` where another run is at it, ``SnapshotError`` where a snapshot is absent or damaged,
+    ``ChangedError`` where params or inputs changed meanwhile; nothing is replaced then.
+    """
+    shown = progress or NoProgress()
+    inputs = [*map(project.raw, project.params.sources), project.cleaned, project.augmented]
+    build = Build(
+        project, project.root / PAGE.parent, lambda: {**project.state(sections=SECTIONS), **snapshot_state(inputs)}
+    )
+    with build:
+        remove_tree(build.folder)
+        shown.start("report: counting", None)
+        facts = collect_project(project)
+        shown.start("report: the version before", None)
+        change = find_change(project)
+        shown.start("report: cards", None)
+        _write(build.folder / CARDS, _cards(project, facts))
+        _write(build.folder / PLOTS.name, build_plots(facts))
+        shown.start("report: page", None)
+        page = build_page(project, facts, change)
+        build.check()
+        for folder in (PLOTS, PurePosixPath(CARDS)):
+            (project.root / folder).parent.mkdir(parents=True, exist_ok=True)
+            swap_folder(build.folder / folder.name, project.root / folder)
+        write_atomic(project.root / PAGE, page)
+        write_atomic(project.root / METRICS, metrics_bytes(facts))
+        remove_tree(build.folder)
+    return ReportResult(project.root / PAGE, len(page), facts, build_metrics(facts), change)
+
+
+def find_change(project: Project) -> Change | None:
+    """What differs between the cleaned snapshot and the one of the version before; None without one."""
+    now = open_snapshot(project.cleaned)
+    previous = previous_output(project.root, project.cleaned, now.fingerprint)
+    return None if previous is None else Change(previous, diff(previous.snapshot, now))
+
+
+def _cards(project: Project, facts: ProjectFacts) -> dict[str, bytes]:
+    """Path within ``cards/`` → content, of each stage that has a snapshot."""
+    files: dict[str, bytes] = {}
+    about = {project.cleaned: facts.cleaned, project.augmented: facts.augmented}
+    for place, folder in card_places(project).items():
+        found = about[place]
+        if found is not None:
+            card = build_card(project.params.card, open_snapshot(place), found, place=relative_place(folder, place))
+            files |= {f"{folder.name}/{name}": data for name, data in card.items()}
+    return files
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        write_atomic(folder / name, data)
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    differing = {f"{group}.{name}" if name else group: len(entries) for group, name, entries in change.diff.lists()}
+    return {
+        "previous": {
+            "rev": change.previous.rev,
+            "tags": list(change.previous.tags),
+            "fingerprint": change.diff.old.fingerprint,
+        },
+        "differing": {name: count for name, count in differing.items() if count},
+    }
