@@ -15,7 +15,6 @@ import dsetkit.formats.coco  # imported when it is first asked for; the clock do
 from benchmarks.coco import CATEGORIES, FILE
 from dsetkit.spec.arrow import count_annotations
 
-
 pa.array([0])  # imports pandas where it is installed
 
 

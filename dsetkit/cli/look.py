@@ -40,7 +40,7 @@ def verify(
     path: str | None = typer.Argument(None, help="A snapshot; all of the project's if left out."),
     as_json: bool = JSON,
 ) -> None:
-    """Recompute all digests and fingerprints, and check the cards.
+    """Recompute all digests and fingerprints; check the cards.
 
     Cards are to be complete and current. Exit code 1 where something does not match.
     """

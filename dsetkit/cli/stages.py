@@ -59,7 +59,7 @@ def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
 
 
 def report(as_json: bool = JSON) -> None:
-    """Make numbers, plots, the page and the cards from the snapshots: reports/ and cards/."""
+    """Make the numbers, plots, page and cards: reports/ and cards/."""
     from dsetkit.report.stage import run_report  # what draws charts takes a while to load, and only this needs it
 
     project = Project.find()

@@ -35,7 +35,7 @@ NEAR_COLUMNS = ("phash", "width_px", "height_px", "contrast")
 """What is looked at."""
 
 MOST_PAIRS = 1 << 22
-"""Of more pairs than this at a time those are let go that connect nothing new: a fixed camera's frames are all alike."""
+"""Of more pairs at a time those are let go that connect nothing new, as in frames of one camera."""
 
 _NONE: Ints = np.empty(0, dtype=np.int64)
 

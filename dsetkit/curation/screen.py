@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from pydantic_core import SchemaError, SchemaValidator, from_json
 
 from dsetkit.spec.annotation import Annotation
-from dsetkit.spec.arrow import arrow_schema
 from dsetkit.spec.base import ArrowJson, Document
 
 Mask = npt.NDArray[np.bool_]
@@ -64,7 +63,8 @@ class Screen:
             return self._check(node["schema"], array)
         if kind == "union":
             choices = [choice[0] if isinstance(choice, tuple) else choice for choice in node["choices"]]
-            return np.logical_or.reduce([self._check(choice, array) for choice in choices])
+            any_of: Mask = np.logical_or.reduce([self._check(choice, array) for choice in choices])
+            return any_of
         constraints = node.keys() - _HARMLESS
         if kind == "model" and pa.types.is_struct(array.type):
             return self._check_model(node, array)
@@ -74,7 +74,7 @@ class Screen:
         is_number = is_whole or (kind == "float" and pa.types.is_floating(array.type))
         if kind in ("float", "int") and constraints <= _BOUNDS.keys() and is_number:
             values = array.to_numpy(zero_copy_only=False)
-            taken = np.isfinite(values)
+            taken: Mask = np.isfinite(values)
             for name in constraints:
                 taken &= _BOUNDS[name](values, node[name])
             return taken
@@ -129,6 +129,7 @@ class Screen:
     def _check_tuple(self, node: Any, array: pa.ListArray) -> Mask:
         items = node["items_schema"]
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        taken: Mask
         if node.keys() - _HARMLESS - {"items_schema", "variadic_item_index", "min_length", "max_length"}:
             return np.zeros(len(array), bool)
         if "variadic_item_index" in node:
@@ -173,7 +174,8 @@ class Screen:
                 taken.append(False)
             else:
                 taken.append(True)
-        return np.array(taken, bool)[encoded.indices.to_numpy(zero_copy_only=False)]
+        found: Mask = np.array(taken, bool)[encoded.indices.to_numpy(zero_copy_only=False)]
+        return found
 
 
 def doubtful_samples(
@@ -285,5 +287,3 @@ def _settings(node: Mapping[str, Any]) -> dict[str, Any]:
 def _numpy(mask: pa.Array) -> Mask:
     flags: Mask = mask.to_numpy(zero_copy_only=False)
     return flags
-
-

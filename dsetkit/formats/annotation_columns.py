@@ -26,6 +26,10 @@ _ROWS = 1024
 """How many rows are turned into columns at a time."""
 
 
+class RepeatedIdError(Exception):
+    """Two annotations of one sample have the same id; who gathers them has to give them others."""
+
+
 class Outlines(NamedTuple):
     """The polygons of annotations, one after another. Each part is one ring: none has holes."""
 
@@ -66,7 +70,8 @@ class AnnotationColumns:
     def lists(self, positions: Ints) -> pa.ListArray:
         """A list of annotations a sample. ``positions`` are where each sample (by its number) shall stand.
 
-        Nothing can be added afterwards. Raises ``ValueError`` where two annotations of one sample have the same id.
+        Nothing can be added afterwards. Raises ``RepeatedIdError`` where two annotations of one sample have the
+        same id.
         """
         self._flush()
         count = len(positions)
@@ -77,7 +82,7 @@ class AnnotationColumns:
         ids = pa.chunked_array([columns["id"] for columns in self._columns]).combine_chunks()
         codes = ids.dictionary_encode().indices.to_numpy()
         if codes.max() < len(ids) - 1 and len(np.unique(at * len(ids) + codes)) < len(ids):
-            raise ValueError("an id is there twice on one sample")
+            raise RepeatedIdError
         order = np.lexsort((np.concatenate(self._places), at))
         arrays = [self._column(field, order) for field in _SCHEMA]
         structs = pa.StructArray.from_arrays(arrays, fields=list(_SCHEMA))
@@ -106,12 +111,11 @@ class AnnotationColumns:
         if name == "polygons":
             outlines, self._outlines = self._outlines, []  # of millions of numbers no more is held than has to be
             return _polygons(outlines, order)
-        default = default_column(Annotation, name, 1)
         pieces = [columns.pop(name, None) for columns in self._columns]
         if all(piece is None for piece in pieces):
-            return _repeat(default, len(order))
+            return _defaults(name, len(order))
         filled = [
-            _repeat(default, len(places)) if piece is None else piece
+            _defaults(name, len(places)) if piece is None else piece
             for piece, places in zip(pieces, self._places, strict=True)
         ]
         return pa.chunked_array(filled, field.type).combine_chunks().take(pa.array(order))
@@ -125,8 +129,8 @@ def outlines_of(parts: Sequence[int], rings: Sequence[Sequence[float]]) -> Outli
     return Outlines(np.array(parts, np.int64), lengths, np.frombuffer(packed))
 
 
-def _repeat(value: pa.Array, count: int) -> pa.Array:
-    return value.take(pa.array(np.zeros(count, np.int64)))
+def _defaults(name: str, count: int) -> pa.Array:
+    return default_column(Annotation, name, 1).take(pa.array(np.zeros(count, np.int64)))
 
 
 def _polygons(outlines: list[Outlines], order: Ints) -> pa.ListArray:
@@ -144,7 +148,7 @@ def _polygons(outlines: list[Outlines], order: Ints) -> pa.ListArray:
 
 
 def _in_order(pieces: Sequence[npt.NDArray[_T]], counts: Ints, order: Ints) -> npt.NDArray[_T]:
-    """Runs of so many values, one after another in the pieces, put in another order: each is copied once, as a whole."""
+    """Runs of so many values, one after another in the pieces, in another order: each is copied once, as a whole."""
     starts = np.empty(len(counts), np.int64)
     starts[order] = _starts(counts[order])[:-1]
     targets = zip(starts.tolist(), counts.tolist(), strict=True)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsetkit.formats.annotation_columns import AnnotationColumns, Floats, Outlines, outlines_of
+from dsetkit.formats.annotation_columns import AnnotationColumns, Floats, Outlines, RepeatedIdError, outlines_of
 from dsetkit.formats.coco_files import CocoFile
 from dsetkit.formats.coco_head import ident
 from dsetkit.formats.coco_json import Parsed
@@ -71,7 +71,7 @@ class CocoColumnsReader(CocoReader):
         positions[order] = np.arange(len(rows))
         try:
             lists = self.annotations.lists(positions)
-        except ValueError:
+        except RepeatedIdError:
             raise NotInPieces from None
         table = table_from_rows([rows[number] for number in order], Sample)
         place = table.schema.get_field_index("annotations")
@@ -88,7 +88,7 @@ class _ColumnsFileReader(FileReader):
         self.start = reader.read
         self.batch = _Batch()
         self.samples: dict[str | int | None, int] = {}
-        """The file's image ids, as text and as whole numbers → numbers of samples: their places in the reader's rows."""
+        """The file's image ids, as text and as whole numbers → their places in the reader's rows."""
         self.names: dict[str | int | None, str] = {}
         """The file's category ids, as text and as whole numbers → names."""
         self.sample_of_key: dict[str, int] = {}
@@ -198,7 +198,7 @@ class _ColumnsFileReader(FileReader):
 
 def _by_number(values: Mapping[str, _V]) -> dict[str | int | None, _V]:
     """Values by ids, also by those ids that are the text of a whole number as that number."""
-    found: dict[str | int | None, _V] = dict(values)
+    found: dict[str | int | None, _V] = {name: value for name, value in values.items()}  # noqa: C416 - a wider key
     found.update({int(name): value for name, value in values.items() if _WHOLE.fullmatch(name)})
     return found
 
@@ -245,7 +245,7 @@ def enclose(outlines: Outlines, given: Floats) -> tuple[Floats, npt.NDArray[np.b
     ``POLYGON_SLACK_PX``. Noted are others, coordinates beyond ``LIMIT_PX``, and rings that are empty or of half pairs.
     """
     own = np.full(given.shape, np.nan)
-    is_wrong = ((given > LIMIT_PX) | (given < -LIMIT_PX)).any(axis=1)
+    is_wrong = cast("npt.NDArray[np.bool_]", ((given > LIMIT_PX) | (given < -LIMIT_PX)).any(axis=1))
     is_outline = outlines.parts > 0
     if is_outline.any():
         first_rings = (np.cumsum(outlines.parts) - outlines.parts)[is_outline]

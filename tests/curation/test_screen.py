@@ -148,7 +148,9 @@ def annotations(draw: Any) -> dict[str, Any]:
                 st.fixed_dictionaries({"name": TEXTS, "x": NUMBERS, "y": NUMBERS}, optional={"visibility": st.just(1)}),
                 max_size=2,
             ),
-            "attributes": st.sampled_from([{}, {"occluded": True}, {"age": 3}, {"age": "old"}, {"x": [1, {"y": None}]}]),
+            "attributes": st.sampled_from(
+                [{}, {"occluded": True}, {"age": 3}, {"age": "old"}, {"x": [1, {"y": None}]}]
+            ),
             "score": st.one_of(NUMBERS, st.sampled_from([0.5, 1.0, 0.75])),
             "probabilities": st.lists(st.fixed_dictionaries({"category": TEXTS, "probability": NUMBERS}), max_size=2),
             "origin": st.sampled_from(["human", "model", "alien"]),

@@ -69,8 +69,8 @@ def annotations(draw: Any, *, wild: bool) -> dict[str, Any]:
     )
     one.update(draw(extra))
     if wild and draw(st.integers(0, 3)) == 0:
-        one[draw(st.sampled_from(["id", "image_id", "category_id", "bbox", "segmentation", "score", "caption"]))] = draw(
-            WILD
+        one[draw(st.sampled_from(["id", "image_id", "category_id", "bbox", "segmentation", "score", "caption"]))] = (
+            draw(WILD)
         )
     return one
 
@@ -221,7 +221,10 @@ def test_the_same_pictures_in_two_files_are_left_to_rows(tmp_path: Path) -> None
     assert not same(put(tmp_path, json.dumps(big()), json.dumps(big())))
 
 
-A, B = '{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,3,4]}', '{"id":2,"image_id":1,"category_id":1,"bbox":[1,2,3,4]}'
+A, B = (
+    '{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,3,4]}',
+    '{"id":2,"image_id":1,"category_id":1,"bbox":[1,2,3,4]}',
+)
 IMAGES, CATEGORIES = '"images":[{"id":1,"file_name":"a.jpg"}]', '"categories":[{"id":1,"name":"cat"}]'
 
 
@@ -245,7 +248,7 @@ IMAGES, CATEGORIES = '"images":[{"id":1,"file_name":"a.jpg"}]', '"categories":[{
         f'{{{IMAGES},{CATEGORIES},"annotations":[{A},{B[:-1]},"score":NaN}}]}}',
         f'{{{IMAGES},{CATEGORIES},"annotations":[{A},{B[:-1]},"score":1e999}}]}}',
         f'{{{IMAGES},{CATEGORIES},"annotations":[{A},{B[:-1]},"id":3}}]}}',
-        f'[{A}]',
+        f"[{A}]",
         f'{{"annotations":[{A}]}}',
     ],
 )
