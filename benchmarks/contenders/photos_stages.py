@@ -19,6 +19,7 @@ def main(prepared: Path) -> None:
     here = Path.cwd()
     watch = Stopwatch(here / "project", environment(here / "settings"))
     watch.folder.mkdir()
+    watch.run(["git", "init", "--quiet"])  # a repository of its own: the working folder may be one that git ignores
     watch.run(["dsetkit", "init", "."])
     set_quality(watch.folder / "params.yaml")
     watch.run(["dsetkit", "add", "photos", str(prepared / "photos")], step="add")
