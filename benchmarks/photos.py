@@ -132,7 +132,7 @@ CONTEST = Contest(
         Contender("dsetkit ingest, clean", _contender("photos_stages")),
     ),
     bound=(
-        "Decoding each JPEG and measuring it, once; the search among perceptual hashes is a small part of it. dsetkit's "
+        "Decoding each JPEG and measuring it, once; the search among perceptual hashes is a small part. dsetkit's "
         "two stages also write two snapshots, which the peers do not."
     ),
 )
