@@ -51,15 +51,16 @@ class AnnotationColumns:
         self._columns: list[dict[str, pa.Array]] = []
         self._rows: list[tuple[int, int, Row]] = []
 
-    def add(self, places: Ints, samples: Ints, columns: Mapping[str, pa.Array], outlines: Outlines) -> None:
+    def add(self, places: Ints, samples: Ints, columns: Mapping[str, pa.Array], outlines: Sequence[Outlines]) -> None:
         """Annotations by column; of fields that are not among ``columns`` they have none.
 
-        ``samples`` are numbers of the caller's; annotations of one sample will be listed by their ``places``.
+        ``samples`` are numbers of the caller's; annotations of one sample will be listed by their ``places``. The
+        polygons of all are in ``outlines``, one after another.
         """
         self._places.append(places)
         self._samples.append(samples)
         self._columns.append(dict(columns))
-        self._outlines.append(outlines)
+        self._outlines += outlines
 
     def add_row(self, place: int, sample: int, row: Row) -> None:
         """One annotation as a row."""
@@ -103,7 +104,7 @@ class AnnotationColumns:
             np.array(places, np.int64),
             np.array(samples, np.int64),
             {field.name: array for field, array in zip(_SCHEMA, arrays, strict=True) if field.name in present},
-            outlines_of(list(map(len, shapes)), rings),
+            [outlines_of(list(map(len, shapes)), rings)],
         )
 
     def _column(self, field: pa.Field, order: Ints) -> pa.Array:

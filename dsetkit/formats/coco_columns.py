@@ -222,11 +222,11 @@ class _Batch:
         if not self.places:
             return
         ids = pa.array(self.ids, pa.string())
-        outlines = Outlines(*map(np.concatenate, zip(*self.outlines, strict=True)))
+        is_outline = np.concatenate([outlines.parts for outlines in self.outlines]) > 0
         columns = {
             "id": ids,
             "source_id": ids,
-            "kind": _KINDS.take(pa.array((outlines.parts > 0).astype(np.int8))),
+            "kind": _KINDS.take(pa.array(is_outline.astype(np.int8))),
             "category": pa.array(self.categories, pa.string()),
             "bbox_xywh_px": boxes_column(np.concatenate(self.enclosures)),
         }
@@ -235,7 +235,7 @@ class _Batch:
                 columns[name] = pa.array([mark in (1, True) for mark in marks])
         if any(score is not None for score in self.scores):
             columns["score"] = pa.array(self.scores, pa.float64())
-        annotations.add(np.array(self.places, np.int64), np.array(self.samples, np.int64), columns, outlines)
+        annotations.add(np.array(self.places, np.int64), np.array(self.samples, np.int64), columns, self.outlines)
 
 
 def enclose(outlines: Outlines, given: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
