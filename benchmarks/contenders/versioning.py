@@ -59,7 +59,7 @@ def _dsetkit(here: Path) -> tuple[Commands, Commands, Commands, Commands, str]:
     source = str(here / "source")
     build = ["dvc", "repro", "ingest@photos"]
     return (
-        [["dsetkit", "init", "."]],
+        [["git", "init", "--quiet"], ["dsetkit", "init", "."]],
         [["dsetkit", "add", "photos", source, "--labels", "coco:annotations.json"], build],
         [["dsetkit", "update", "photos"], build],
         [["dsetkit", "status"], ["dvc", "status", "ingest@photos"]],

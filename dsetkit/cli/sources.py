@@ -12,7 +12,7 @@ from dsetkit.cli.words import plural, size_text
 from dsetkit.errors import UsageError
 from dsetkit.history.repository import create_repository, forget_stage
 from dsetkit.spec.params import LabelsParams
-from dsetkit.stages.init import write_project
+from dsetkit.stages.init import prepare_folder, write_project
 from dsetkit.stages.manage import (
     SourceReport,
     SourceStatus,
@@ -38,8 +38,9 @@ def init(
     """Make a new project: params, pipeline, schemas, git and DVC."""
     output = Output(as_json=as_json)
     root = folder.resolve()
+    prepare_folder(root)
+    done = create_repository(root)  # first: where it cannot be made, no half a project stays behind
     written = write_project(root, demo=demo)
-    done = create_repository(root)
     if as_json:
         output.json({"root": str(root), "written": written, "created": done})
         return

@@ -22,7 +22,8 @@ def create_repository(root: Path) -> list[str]:
     """Make ``root`` a git and DVC repository where it is not one yet; gives what was done, a line a thing.
 
     ``cache.type`` is ``hardlink,copy``: with ``reflink`` first, DVC copies every shard where the file system has no
-    reflinks and hashes it again at each run. Raises ``NotFoundError`` where git is not installed.
+    reflinks and hashes it again at each run. Raises ``NotFoundError`` where git is not installed, ``StorageError``
+    where DVC cannot work there: git of a repository around it ignores the folder.
     """
     done: list[str] = []
     inside = git(root, "rev-parse", "--show-toplevel")
@@ -30,11 +31,19 @@ def create_repository(root: Path) -> list[str]:
         git(root, "init", "--quiet", required=True)
         done.append("git repository")
     if not (root / ".dvc").is_dir():
+        from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
         top = git(root, "rev-parse", "--show-toplevel") or str(root)
-        with _quiet_dvc():
-            repo = Repo.init(str(root), subdir=Path(top).resolve() != root.resolve())
+        try:
+            with _quiet_dvc():
+                repo = Repo.init(str(root), subdir=Path(top).resolve() != root.resolve())
+        except DvcException as problem:
+            raise StorageError(
+                f"{root}: DVC cannot start here: {problem}".rstrip(),
+                url=str(root),
+                hint=f"if the repository around it ({top}) ignores this folder, run git init in it first",
+            ) from problem
         with repo, repo.config.edit() as config:
             config.setdefault("cache", {})["type"] = ["hardlink", "copy"]
         done.append("DVC repository")

@@ -93,14 +93,9 @@ card:
 def write_project(root: Path, *, demo: bool = False) -> list[str]:
     """Write the files of a new project into ``root``; gives their names.
 
-    Nothing that stands there is overwritten. Raises ``UsageError`` where ``root`` holds a project already or is a
-    file.
+    Nothing that stands there is overwritten. Raises what ``prepare_folder`` raises.
     """
-    if (root / PARAMS).exists() or (root / "dvc.yaml").exists():
-        raise UsageError(f"{root} holds a project already", hint="Choose another folder, or go on with this one.")
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is a file", hint="Choose another name for the project's folder.")
-    root.mkdir(parents=True, exist_ok=True)
+    prepare_folder(root)
     (root / "data" / "raw").mkdir(parents=True, exist_ok=True)
     written = [PARAMS, "dvc.yaml", SOURCES_LOCK, TOOLS_LOCK, "schemas/"]
     write_atomic(root / "dvc.yaml", (_starter() / "dvc.yaml").read_bytes())
@@ -112,6 +107,15 @@ def write_project(root: Path, *, demo: bool = False) -> list[str]:
         _make_demo(root)
         written.append(f"{DEMO_SOURCE}/")
     return written
+
+
+def prepare_folder(root: Path) -> None:
+    """Make the folder of a new project; raises ``UsageError`` where it holds a project already or is a file."""
+    if (root / PARAMS).exists() or (root / "dvc.yaml").exists():
+        raise UsageError(f"{root} holds a project already", hint="Choose another folder, or go on with this one.")
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file", hint="Choose another name for the project's folder.")
+    root.mkdir(parents=True, exist_ok=True)
 
 
 def _make_demo(root: Path) -> None:

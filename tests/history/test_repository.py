@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsetkit.history.repository import create_repository, forget_stage
+import pytest
+
+from dsetkit.errors import StorageError
+from dsetkit.history.repository import create_repository, forget_stage, git
 
 
 def test_a_repository_is_made_once(tmp_path: Path) -> None:
@@ -31,3 +34,15 @@ def test_a_removed_source_leaves_no_line(tmp_path: Path) -> None:
     assert (tmp_path / "dvc.lock").read_text() == "schema: '2.0'\nstages:\n  clean:\n    cmd: dsetkit clean\n"
     assert (tmp_path / "data" / "raw" / ".gitignore").read_text() == "/cats\n"
     forget_stage(tmp_path, "ingest@pets", "data/raw/pets")  # nothing left to forget
+
+
+def test_a_folder_that_git_ignores_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    create_repository(tmp_path)
+    (tmp_path / ".gitignore").write_text("build/\n")
+    inner = tmp_path / "build" / "project"
+    inner.mkdir(parents=True)
+    with pytest.raises(StorageError, match="DVC cannot start here") as refused:
+        create_repository(inner)
+    assert "git init" in str(refused.value.hint)
+    git(inner, "init", "--quiet", required=True)
+    assert create_repository(inner) == ["DVC repository"]
