@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
-from dsetkit.spec.arrow import Row
+from dsetkit.spec.arrow import Row, table_from_rows
 from dsetkit.spec.category import merge_categories
+from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 
 _UNION = ("subsets", "absent_categories", "not_exhaustive_categories", "responses", "derived_from")
@@ -26,6 +29,8 @@ def join(sets: Sequence[tuple[LabelSet, str | None]], pictures: Iterable[str]) -
     give differently (size, source id, attributes) is the first set's; a size that differs is an issue ``size-differs``.
     A picture is labelled ``yes`` if any set says so, else ``partial`` if any does.
     """
+    if len(sets) == 1 and sets[0][1] is None and sets[0][0].is_table:
+        return _with_pictures(sets[0][0], set(pictures))
     rows: dict[str, Row] = {}
     issues = IssueList()
     for number, (labels, annotator) in enumerate(sets):
@@ -34,13 +39,7 @@ def join(sets: Sequence[tuple[LabelSet, str | None]], pictures: Iterable[str]) -
             known = rows.get(row["key"])
             rows[row["key"]] = row if known is None else _merge(known, row, number, issues)
     there = set(pictures)
-    for key in sorted(rows.keys() - there, key=str.encode):
-        issues.add(
-            "picture-missing",
-            f"the labels name {key}, which is not there",
-            key=key,
-            hint="Put the picture there, or take it out of the labels.",
-        )
+    _add_missing(issues, rows.keys() - there)
     for path in there - rows.keys():
         rows[path] = {"key": path}
     info: dict[str, Any] = {}
@@ -51,6 +50,32 @@ def join(sets: Sequence[tuple[LabelSet, str | None]], pictures: Iterable[str]) -
     found = [issue for labels, _ in sets for issue in labels.issues]
     categories = merge_categories(*(labels.categories for labels, _ in sets))
     return LabelSet.from_rows(rows.values(), categories, info, tuple(licenses), (*found, *issues.all()))
+
+
+def _with_pictures(labels: LabelSet, there: set[str]) -> LabelSet:
+    """One set alone, in columns: its rows as they are, and one for each picture it does not speak of."""
+    keys = labels.table["key"].to_pylist()
+    issues = IssueList()
+    _add_missing(issues, set(keys) - there)
+    others = sorted(there - set(keys))
+    table = labels.table
+    if others:
+        order = sorted(range(len(keys) + len(others)), key=(keys + others).__getitem__)  # code points: as UTF-8 sorts
+        unlabelled = table_from_rows([{"key": path} for path in others], Sample)
+        table = pa.concat_tables([table, unlabelled]).take(pa.array(order, pa.int64()))
+    categories = merge_categories(labels.categories)
+    licenses = tuple(dict.fromkeys(labels.licenses))
+    return LabelSet(table, categories, labels.info, licenses, (*labels.issues, *issues.all()))
+
+
+def _add_missing(issues: IssueList, keys: Iterable[str]) -> None:
+    for key in sorted(keys, key=str.encode):
+        issues.add(
+            "picture-missing",
+            f"the labels name {key}, which is not there",
+            key=key,
+            hint="Put the picture there, or take it out of the labels.",
+        )
 
 
 def _named(row: Row, annotator: str) -> Row:

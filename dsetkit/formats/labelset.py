@@ -66,6 +66,11 @@ class LabelSet:
         return self._table
 
     @property
+    def is_table(self) -> bool:
+        """Whether it stands in columns, so that they cost nothing."""
+        return self._table is not None
+
+    @property
     def rows(self) -> tuple[Row, ...]:
         """All rows, sparse, key order. They must not be changed."""
         if self._rows is None:

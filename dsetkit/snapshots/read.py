@@ -257,6 +257,13 @@ class Snapshot:
         """Each shard's file name and its members' names in order, from the manifest; one part at a time."""
         return self._store.iter_shard_members()
 
+    def iter_shard_rows(self) -> Iterator[tuple[str, pa.Table]]:
+        """The name of each part, and the rows of each whole shard in it, in the order of the manifest.
+
+        Left out are shards with pictures of rejected rows, and parts with the columns of an earlier dsetkit.
+        """
+        return self._store.iter_shard_rows()
+
     def shard_members(self) -> dict[str, tuple[str, ...]]:
         """``iter_shard_members``, all in memory."""
         return dict(self.iter_shard_members())

@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -120,6 +120,16 @@ class Store:
                 yield shard, _in_order(members)
         for shard, members in left.items():
             yield shard, _in_order(members)
+
+    def iter_shard_rows(self) -> Iterator[tuple[str, pa.Table]]:
+        """Each part's name and the rows of each whole shard in it; see ``Snapshot.iter_shard_rows``."""
+        mixed = set(self.rejected(("shard",))["shard"].to_pylist())
+        for file in self._files:
+            table = file.read() if file.is_of_today else arrow_schema(Sample).empty_table()
+            runs = pc.run_end_encode(table["shard"].combine_chunks())
+            for shard, (start, end) in zip(runs.values, pairwise([0, *runs.run_ends.to_pylist()]), strict=True):
+                if shard.is_valid and shard.as_py() not in mixed:
+                    yield file.part.name, table.slice(start, end - start)
 
     def row(self, index: int) -> Row:
         """The sparse row at a place in key order."""

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from dsetkit.spec.snapshot import Counts
 
 
@@ -34,6 +37,18 @@ class Tally:
                 self._categories.update({*categories, category} - {None})
             elif category is not None:
                 self._categories[category] += 1
+
+    def add_table(self, table: pa.Table) -> None:
+        """Rows of the manifest, none a variant, as columns; counts what ``add_kept`` counts for each."""
+        self._counts["samples"] += table.num_rows
+        self._splits.update(_values(table["split"]))
+        annotations = pc.list_flatten(table["annotations"])
+        self._counts["annotations"] += len(annotations)
+        several = pc.struct_field(annotations, "categories")
+        has_several = pc.fill_null(pc.greater(pc.list_value_length(several), 0), False)
+        self._categories.update(_values(pc.struct_field(annotations, "category").filter(pc.invert(has_several))))
+        for annotation in annotations.filter(has_several).to_pylist():
+            self._categories.update({*annotation["categories"], annotation["category"]} - {None})
 
     def add_counted(self, counts: Counts) -> None:
         """The manifest of a snapshot without variants, as it was counted when it was written."""
@@ -68,6 +83,12 @@ class Tally:
 
 
 _STATED = ("added_samples", "added_annotations")
+
+
+def _values(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value stands in a column of texts; nulls are not counted."""
+    counted = pc.value_counts(column.drop_null())
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:

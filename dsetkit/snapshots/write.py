@@ -175,6 +175,33 @@ class SnapshotWriter:
         self._group = 1
         return True
 
+    def carry_shard(self, rows: pa.Table, snapshot: Snapshot, *, is_last: bool) -> bool:
+        """Take one whole shard of a snapshot over by link, with its rows, as adding each of them would.
+
+        ``rows`` are as the snapshot has them (``Snapshot.iter_shard_rows``), none rejected, none a variant;
+        ``is_last``: no others follow. False, and nothing done, where adding them would give something else (the open
+        shard has rows already, or this one would not end just where it ends), or where the shard is not here or not
+        sound. Raises ``UsageError`` for rows out of order, ``StorageError``.
+        """
+        if self._pending or self._group:
+            return False
+        cutter = ShardCutter(self.target_bytes)
+        digests, count = rows["digest"].to_pylist(), rows.num_rows
+        ends = [cutter.add(*item) for item in zip(digests, rows["size_bytes"].to_pylist(), strict=True)]
+        if True in ends[:-1] or not (ends[-1] or is_last):
+            return False
+        name = rows["shard"][0].as_py()
+        part = next((part for part in snapshot.info.shards if part.name == f"{SHARDS}/{name}"), None)
+        with written(self.build):
+            if part is None or part.name in self._packer.shards or not self._packer.carry(snapshot.folder, [part]):
+                return False
+        for index in sorted({0, count - 1}):
+            self._last_packed = self._check_order(rows["key"][index].as_py(), True, False)
+        self._tally.add_table(rows)
+        self._added += count
+        self._close_rows(rows, digests[-1], [name])
+        return True
+
     def finish(self, info_fields: Mapping[str, Any]) -> SnapshotInfo:
         """Write the last parts, ``rejected.parquet`` and ``snapshot.json``; the folder is then a whole snapshot.
 
@@ -255,9 +282,13 @@ class SnapshotWriter:
         for row, entry in zip(rows, pending, strict=True):
             if entry.is_rejected:
                 self._rejected.add(row, entry.number)
+        self._close_rows(table, last_digest, [row["shard"] for row in kept if "shard" in row])
+
+    def _close_rows(self, table: pa.Table, last_digest: str, shards: Sequence[str]) -> None:
+        """Take the kept rows of a shard that is done into the open part."""
         self._tables.append(table)
-        self._part_shards.update((row["shard"], None) for row in kept if "shard" in row)
-        if self._part_cutter.add(last_digest, len(kept)):
+        self._part_shards.update(dict.fromkeys(shards))
+        if self._part_cutter.add(last_digest, table.num_rows):
             self._close_part()
 
     def _place(self, pending: Sequence[_Pending]) -> tuple[str | None, list[Row]]:

@@ -27,6 +27,7 @@ from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
 from dsetkit.stages.sources import SourceState, check_lock, keep_listing, read_source
 from dsetkit.stages.tools import picture_digests
+from dsetkit.stages.unchanged import Source, stretches
 
 MISSING = "picture-missing"
 """Labels name a picture that is not there."""
@@ -106,10 +107,18 @@ def ingest(
                 sound=sound,
             )
             shown.start(f"{name}: pictures", table.num_rows)
-            rows = iter_rows([table], Sample)
-            for (row, made_from), result in workers.in_batches(run.items(rows), run.plan, probe_file):
-                run.add(writer, row, made_from, result)
-                shown.advance()
+            before = memory if run.contract is None else None
+            for stretch in stretches(table, run.source, before, sound):
+                count, is_last = stretch.stop - stretch.start, stretch.stop == table.num_rows
+                shard = stretch.shard
+                if shard is not None and before is not None and writer.carry_shard(shard, before, is_last=is_last):
+                    run.reused += count
+                    shown.advance(count)
+                    continue
+                rows = iter_rows([table.slice(stretch.start, count)], Sample)
+                for (row, made_from), result in workers.in_batches(run.items(rows), run.plan, probe_file):
+                    run.add(writer, row, made_from, result)
+                    shown.advance()
         # A missing picture is told of below, by its key.
         read = [issue for issue in facts.issues if issue.code != MISSING]
         issues = [*state.issues, *read, *run.issues]
@@ -168,16 +177,16 @@ class _Ingest:
         source = project.source(name)
         self.contract: Contract | None = project.contract(source.schema_)
         self.frame: Frame = next((item.params.frame for item in state.labels if item.params.frame != "auto"), "auto")
+        self.picture_digest = picture_digests("ingest", self.params.model_dump(mode="json"))
+        self.source = Source(f"{name}/", self.frame, self._provenance, self._made_from)
         self.issues: list[Issue] = []
         self.per_change: dict[str, int] = {}
         self.decoded = 0
         self.reused = 0
 
     def items(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None]]:
-        made_from = picture_digests("ingest", self.params.model_dump(mode="json"))
         for row in rows:
-            digest = self.digests.get(row["key"])
-            yield row, None if digest is None else made_from(digest)
+            yield row, self._made_from(row["key"])
 
     def plan(self, item: tuple[Row, str | None]) -> Job | Made | None:
         """What is known of the picture, or the work that finds it out; None for one that is not there."""
@@ -231,6 +240,10 @@ class _Ingest:
             writer.add(row, picture, rejected=True)
             return
         writer.add(self._check(row, declared), picture)
+
+    def _made_from(self, path: str) -> str | None:
+        digest = self.digests.get(path)
+        return None if digest is None else self.picture_digest(digest)
 
     def _provenance(self, row: Row, path: str) -> Row:
         found = {"source": self.name, "uri": path}

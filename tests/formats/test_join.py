@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from dsetkit.formats.join import join
 from dsetkit.formats.labelset import LabelSet
+from dsetkit.spec.arrow import rows_from_table
 from dsetkit.spec.category import Category
+from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 
 
@@ -23,6 +27,19 @@ def test_a_picture_that_is_not_there_is_an_issue_and_stays():
         "b.jpg: the labels name b.jpg, which is not there. "
         "Put the picture there, or take it out of the labels. [picture-missing]"
     ]
+
+
+@pytest.mark.parametrize("pictures", [["b.jpg"], ["a.jpg", "b.jpg", "é.jpg", "z.jpg"], ["a.jpg", "c.jpg"], []])
+def test_a_set_in_columns_is_joined_as_one_in_rows(pictures: list[str]):
+    rows = [{"key": "b.jpg", "annotations": [box("1")], "width_px": 3}, {"key": "c.jpg", "labelled": "yes"}]
+    facts = (Category(index=4, name="cat", source_ids=("7",)),), {"year": 2026}, (License(name="MIT"),) * 2
+    in_rows = LabelSet.from_rows(rows, *facts)
+    in_columns = LabelSet(in_rows.table, *facts)
+    first, second = (join([(labels, None)], pictures) for labels in (LabelSet.from_rows(rows, *facts), in_columns))
+    assert first.table.equals(second.table)
+    assert rows_from_table(first.table, Sample) == list(second.rows)
+    assert (first.categories, first.info, first.licenses) == (second.categories, second.info, second.licenses)
+    assert [issue.describe() for issue in first.issues] == [issue.describe() for issue in second.issues]
 
 
 def test_ids_that_collide_get_the_sets_number_and_references_follow():
