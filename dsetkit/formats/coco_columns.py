@@ -198,9 +198,8 @@ class _ColumnsFileReader(FileReader):
 
 def _by_number(values: Mapping[str, _V]) -> dict[str | int | None, _V]:
     """Values by ids, also by those ids that are the text of a whole number as that number."""
-    found: dict[str | int | None, _V] = {name: value for name, value in values.items()}  # noqa: C416 - a wider key
-    found.update({int(name): value for name, value in values.items() if _WHOLE.fullmatch(name)})
-    return found
+    numbered: dict[str | int | None, _V] = {int(name): value for name, value in values.items() if _WHOLE.fullmatch(name)}
+    return {**values, **numbered}
 
 
 class _Batch:

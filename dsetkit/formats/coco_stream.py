@@ -54,9 +54,8 @@ class CocoStream:
         self._data = data
         self._piece_bytes = PIECE_BYTES if piece_bytes is None else piece_bytes
         self._start, self._end = start.end(), end.start() + 1
-        mark = secrets.token_hex(
-            16
-        )  # unknown to whoever wrote the file, so it stands where it was put and nowhere else
+        # Unknown to whoever wrote the file, so it stands where it was put and nowhere else.
+        mark = secrets.token_hex(16)
         document = _parse(_HEAD, b"".join((data[: self._start], b'{"%s":0}' % mark.encode(), data[self._end :])))
         if document.get("annotations") != [{mark: 0}]:
             raise NotInPieces
