@@ -72,7 +72,7 @@ def open(path: str | os.PathLike[str]) -> Snapshot:
     ``SnapshotError`` for a snapshot that is absent, incomplete, damaged or of an unknown format, ``StorageError``
     for a place that cannot be reached.
     """
-    from dsetkit.report.cards import export_with_card
+    from dsetkit.report.cards.files import export_with_card
     from dsetkit.snapshots.read import open_snapshot
 
     return open_snapshot(path, export=export_with_card)

@@ -14,7 +14,7 @@ from dsetkit.cli.words import plural
 from dsetkit.errors import UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Format
-from dsetkit.report.cards import card_places, check_cards, project_of
+from dsetkit.report.cards.files import card_places, check_cards, project_of
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from dsetkit.cli.blocks import bar, sparkline
 from dsetkit.cli.output import Output
 from dsetkit.cli.words import in_order, measured_text, plural, size_text, turned_away
-from dsetkit.report.facts import SnapshotFacts, collect
+from dsetkit.report.facts.collect import SnapshotFacts, collect
 from dsetkit.snapshots.read import Snapshot
 
 CATEGORIES = 20
@@ -116,7 +116,7 @@ def _show_made(output: Output, facts: SnapshotFacts) -> None:
     info = facts.info
     if info.counts.per_change:
         output.line()
-        output.line("changed and kept:")
+        output.line("changed:")
         rows = [(number, name) for name, number in _most(info.counts.per_change)]
         output.table(("", ""), rows, right=(0,), header=False)
     statistics = info.channel_statistics

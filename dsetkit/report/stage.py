@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsetkit.history.previous import previous_output
-from dsetkit.report.cards import CARDS, build_card, card_places, relative_place
-from dsetkit.report.change import Change
-from dsetkit.report.facts import ProjectFacts, collect_project
-from dsetkit.report.metrics import Metrics, build_metrics, metrics_bytes
-from dsetkit.report.page import build_page
-from dsetkit.report.plots import build_plots
+from dsetkit.report.cards.files import CARDS, build_card, card_places, relative_place
+from dsetkit.report.facts.collect import ProjectFacts, collect_project
+from dsetkit.report.numbers.metrics import Metrics, build_metrics, metrics_bytes
+from dsetkit.report.numbers.plots import build_plots
+from dsetkit.report.page.build import build_page
+from dsetkit.report.page.change import Change
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.stages.build import Build, NoProgress, Progress, snapshot_state

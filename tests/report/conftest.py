@@ -9,7 +9,7 @@ import pytest
 from support.bench import Bench, picture_bytes
 from support.recount import Recount, recount
 
-from dsetkit.report.facts import ProjectFacts, collect_project
+from dsetkit.report.facts.collect import ProjectFacts, collect_project
 from dsetkit.stages.project import Project
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dsetkit.report.change import Change
-from dsetkit.report.facts import collect_project
-from dsetkit.report.page import build_page
+from dsetkit.report.facts.collect import collect_project
+from dsetkit.report.page.build import build_page
+from dsetkit.report.page.change import Change
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import duckdb
 
 Pair = tuple[str, str]
+Channels = tuple[int, tuple[float, ...], tuple[float, ...]]
+"""Samples, then mean and deviation of R, G, B over all their pixels."""
 
 
 @dataclass
@@ -43,6 +46,22 @@ class Recount:
     """Centre x, centre y, width, height of each located annotation, as shares of its picture."""
     channel_mean: tuple[float, ...] | None = None
     channel_std: tuple[float, ...] | None = None
+    channels_per_split: dict[str, Channels] = field(default_factory=dict)
+    samples_per_source: dict[str, int] = field(default_factory=dict)
+    """Source: what a key begins with."""
+    rejected_per_source: dict[str, int] = field(default_factory=dict)
+    """Whole samples."""
+    turned_annotations: int = 0
+    """Alone, and with their samples."""
+    made_samples: int = 0
+    made_annotations: int = 0
+    """On variants, kept or not."""
+    parents: int = 0
+    """Samples that variants were made of."""
+    recipe_steps: dict[str, int] = field(default_factory=dict)
+    """What was done to pictures, per operation."""
+    duplicates: list[Pair] = field(default_factory=list)
+    """Each sample that was turned away as a duplicate, with the one it is a duplicate of."""
 
     def of_category(self, counts: Counter[Pair], name: str) -> int:
         return sum(number for (category, _), number in counts.items() if category == name)
@@ -63,6 +82,7 @@ def recount(folder: Path) -> Recount:
         base.execute(f"create view samples as select * from read_parquet({parts!r})")
         _count_samples(base, found)
         _count_annotations(base, found)
+        _count_made(base, found)
         _count_channels(base, found)
     if info.get("rejected"):
         base.execute(f"create view rejected as select * from read_parquet({str(folder / info['rejected']['name'])!r})")
@@ -70,7 +90,48 @@ def recount(folder: Path) -> Recount:
         found.rejected_annotations = _pairs(
             base, "select reason, sum(len(annotations)) from rejected where what = 'annotation' group by 1"
         )
+        found.rejected_per_source = _pairs(
+            base, "select split_part(key, '/', 1), count(*) from rejected where what = 'sample' group by 1"
+        )
+        (found.turned_annotations,) = _one(base, "select coalesce(sum(len(annotations)), 0) from rejected")
+        found.duplicates = base.execute(
+            "select key, duplicate_of from rejected where what = 'sample' and duplicate_of is not null"
+        ).fetchall()
+        if parts:
+            (lost,) = _one(
+                base,
+                "select coalesce(sum(len(annotations)), 0) from rejected"
+                " where key in (select key from samples where len(derived_from) > 0)",
+            )
+            found.made_annotations += lost
     return found
+
+
+def count_changes(raw: Sequence[Path], cleaned: Path) -> dict[str, int]:
+    """What ``clean`` changed, by laying annotations as they came beside what became of them, and from recipes."""
+    base = duckdb.connect()
+    for name, folders in (("before", raw), ("after", [cleaned])):
+        parts = [str(path) for folder in folders for path in sorted((folder / "samples").glob("*.parquet"))]
+        base.execute(f"create view {name}_samples as select * from read_parquet({parts!r})")
+    labels = "select key, unnest(annotations) as a from {}"
+    base.execute(f"create view before as {labels.format('before_samples')}")
+    after = labels.format("after_samples")
+    if (cleaned / "rejected.parquet").is_file():
+        rejected = f"read_parquet('{cleaned / 'rejected.parquet'}') where what = 'sample'"
+        after += f" union all {labels.format(rejected)}"
+    base.execute(f"create view after as {after}")
+    both = "select count(*) from before join after on before.key = after.key and before.a.id = after.a.id where "
+    clipped = "len(list_filter({}.a.issues, lambda issue: issue.code = 'clipped'))"
+    changes = {
+        "category-mapped": _one(
+            base,
+            both + "(before.a.category, before.a.categories) is distinct from (after.a.category, after.a.categories)",
+        )[0],
+        "clipped": _one(base, both + f"{clipped.format('after')} > {clipped.format('before')}")[0],
+    }
+    steps = _pairs(base, "select s.op, count(*) from (select unnest(recipe.steps) as s from after_samples) group by 1")
+    changes |= {f"picture-{name.replace('_', '-')}": number for name, number in steps.items()}
+    return {name: number for name, number in sorted(changes.items()) if number}
 
 
 def _count_samples(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
@@ -93,6 +154,7 @@ def _count_samples(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
         "select width_px, height_px from samples where width_px is not null and height_px is not null"
     ).fetchall()
     found.values["short_side_px"] = [min(size) for size in found.sizes]
+    found.samples_per_source = _pairs(base, "select split_part(key, '/', 1), count(*) from samples group by 1")
     found.values["annotations_per_sample"] = _column(base, "select len(annotations) from samples")
 
 
@@ -120,21 +182,39 @@ def _count_annotations(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
     ]
 
 
+def _count_made(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
+    found.made_samples, found.made_annotations, found.parents = _one(
+        base,
+        "select count(*), coalesce(sum(len(annotations)), 0), count(distinct derived_from[1]) from samples"
+        " where len(derived_from) > 0",
+    )
+
+
 def _count_channels(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
-    rows = base.execute(
+    measured = (
         "select width_px * height_px::double, channel_mean, channel_std from samples"
         " where len(channel_mean) = 3 and len(channel_std) = 3 and width_px is not null"
-    ).fetchall()
+    )
+    over_all = _pooled(base.execute(measured).fetchall())
+    if over_all is not None:
+        _, found.channel_mean, found.channel_std = over_all
+    for split in found.samples_per_split:
+        of_split = _pooled(base.execute(f"{measured} and split = ?", [split]).fetchall())
+        if of_split is not None:
+            found.channels_per_split[split] = of_split
+
+
+def _pooled(rows: list[tuple[float, list[float], list[float]]]) -> Channels | None:
+    """Over all pixels of pictures of which pixels, mean and deviation of each channel are given."""
     pixels = math.fsum(row[0] for row in rows)
     if pixels:
         means = [math.fsum(weight * mean[at] for weight, mean, _ in rows) / pixels for at in range(3)]
         squares = [
             math.fsum(weight * (std[at] ** 2 + mean[at] ** 2) for weight, mean, std in rows) / pixels for at in range(3)
         ]
-        found.channel_mean = tuple(means)
-        found.channel_std = tuple(
-            math.sqrt(max(0.0, square - mean**2)) for square, mean in zip(squares, means, strict=True)
-        )
+        deviations = [math.sqrt(max(0.0, square - mean**2)) for square, mean in zip(squares, means, strict=True)]
+        return len(rows), tuple(means), tuple(deviations)
+    return None
 
 
 def _one(base: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:

@@ -1,0 +1,1 @@
+"""What stands on a page without words: ``charts`` over ``svg``, labels (``overlay``) over small ``pictures``."""

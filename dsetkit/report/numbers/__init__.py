@@ -1,0 +1,1 @@
+"""What ``dvc metrics`` and ``dvc plots`` show: ``metrics`` and ``plots`` over ``names``."""

@@ -1,0 +1,56 @@
+"""The templates of the page, https://jinja.palletsprojects.com: everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dsetkit.report import words
+
+_ROOM = "dsetkit.report.page"
+_FOLDER = "templates"
+
+
+def asset(name: str) -> str:
+    """The text of a file beside the templates."""
+    return files(_ROOM).joinpath(_FOLDER, name).read_text("utf-8")
+
+
+def fill(template: str, **values: Any) -> str:
+    """A whole template as text. Raises ``jinja2.UndefinedError`` for a value that it asks for and is not given."""
+    return _environment().get_template(template).render(values)
+
+
+def macro(template: str, name: str, *values: Any, **options: Any) -> Markup:
+    """What one macro of a template gives."""
+    return Markup(getattr(_module(template), name)(*values, **options))
+
+
+@cache
+def _module(template: str) -> Any:
+    return _environment().get_template(template).module
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_ROOM, _FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "size": words.size,
+        "counted": words.counted,
+        "shorten": words.shorten,
+        "in_split_order": words.in_split_order,
+        "kinds": lambda kind: words.KINDS.get(kind, kind),
+    }
+    environment.globals["percent"] = words.percent
+    return environment
