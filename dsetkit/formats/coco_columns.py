@@ -198,8 +198,10 @@ class _ColumnsFileReader(FileReader):
 
 def _by_number(values: Mapping[str, _V]) -> dict[str | int | None, _V]:
     """Values by ids, also by those ids that are the text of a whole number as that number."""
-    numbered: dict[str | int | None, _V] = {int(name): value for name, value in values.items() if _WHOLE.fullmatch(name)}
-    return {**values, **numbered}
+    found: dict[str | int | None, _V] = {}
+    found.update(values.items())
+    found.update((int(name), value) for name, value in values.items() if _WHOLE.fullmatch(name))
+    return found
 
 
 class _Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import __version__ as pillow_version
 from PIL import features
 
-PIXELS_VERSION = "1"
+PIXELS_VERSION = "2"
 """Counts up whenever this room would give other bytes or measures for the same picture."""
 
 _LIBRARIES = {

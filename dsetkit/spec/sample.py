@@ -89,7 +89,7 @@ class Sample(Document):
     phash: Annotated[int, ArrowType("uint64")] | None = None
     """64-bit DCT hash of the upright picture; near pictures differ in few bits."""
     sharpness: float | None = None
-    """Variance of the Laplacian of the grey picture, longest side brought to 512 px; grey levels squared."""
+    """Variance of the Laplacian of the grey picture, longest side brought down to 640 px; grey levels squared."""
     brightness: Fraction | None = None
     """Mean grey level, 0 black to 1 white."""
     contrast: Fraction | None = None
