@@ -17,7 +17,8 @@ from PIL import Image
 
 from dsetkit.imaging.modes import to_mode
 
-_SHARPNESS_SIDE_PX = 640  # of the pictures of COCO and many after it, which so need no resizing: a quarter of their time
+# The longer side of the pictures of COCO and many after it: resizing them would take a quarter of the time.
+_SHARPNESS_SIDE_PX = 640
 _HASH_SIDE_PX = 32
 _HASH_SIDE = 8
 _COSINE_SCALE = 1 << 14

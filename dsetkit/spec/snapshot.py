@@ -79,7 +79,7 @@ class Counts(Document):
     per_reason: dict[str, int] = Field(default_factory=dict)
     """Rejected rows per reason."""
     per_change: dict[str, int] = Field(default_factory=dict)
-    """What was changed: annotations clipped, pictures turned upright, ...; some of it may have been turned away later."""
+    """What was changed: annotations clipped, pictures turned upright, ...; also of what was turned away later."""
 
 
 class ChannelStatistics(Document):
