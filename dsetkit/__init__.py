@@ -65,14 +65,21 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def open(path: str | os.PathLike[str]) -> Snapshot:
+def open(path: str | os.PathLike[str], *, rev: str | None = None) -> Snapshot:
     """Open the snapshot at a folder or any fsspec URL.
 
-    Only ``snapshot.json`` is read now; rows and pictures are read when asked for, by range. Raises
-    ``SnapshotError`` for a snapshot that is absent, incomplete, damaged or of an unknown format, ``StorageError``
-    for a place that cannot be reached.
+    Only ``snapshot.json`` is read now; rows and pictures are read when asked for, by range. With ``rev``, the
+    snapshot that stood at the path at that git revision of its project: read from DVC's cache, else by range from
+    its remote; the workspace is not touched. Raises ``SnapshotError`` for a snapshot that is absent, incomplete,
+    damaged or of an unknown format, ``StorageError`` for a place that cannot be reached, ``NotFoundError`` for a
+    revision that is not there or has no such snapshot, ``UsageError`` for a revision of a place outside a project.
     """
     from dsetkit.report.cards.files import export_with_card
+
+    if rev is not None:
+        from dsetkit.history.revisions import open_at
+
+        return open_at(path, rev, export=export_with_card)
     from dsetkit.snapshots.read import open_snapshot
 
     return open_snapshot(path, export=export_with_card)

@@ -9,7 +9,7 @@ import sys
 import typer
 
 import dsetkit
-from dsetkit.cli import labels, look, show, sources, stages
+from dsetkit.cli import labels, look, show, sources, stages, versions
 from dsetkit.cli.output import Output
 from dsetkit.errors import DsetkitError
 
@@ -41,6 +41,7 @@ stages.register(app)
 show.register(app)
 look.register(app)
 labels.register(app)
+versions.register(app)
 
 
 def run() -> None:

@@ -11,7 +11,7 @@ import typer
 
 import dsetkit
 from dsetkit.cli.output import Output
-from dsetkit.cli.sources import JSON, parse_options
+from dsetkit.cli.sources import JSON, REV, parse_options
 from dsetkit.cli.words import plural
 from dsetkit.curation.contract import Contract
 from dsetkit.curation.infer import infer_schema
@@ -104,6 +104,7 @@ def export(
     dst: str = typer.Argument(help="A folder that is absent or empty."),
     format: str = typer.Option(..., "--format", "-f", help="The format to write."),
     split: str | None = typer.Option(None, "--split", help="Only this split."),
+    rev: str | None = REV,
     strict: bool = STRICT,
     all_statuses: bool = typer.Option(False, "--all", help="Proposed and declined annotations too."),
     option: list[str] = OPTION,
@@ -111,7 +112,7 @@ def export(
 ) -> None:
     """Write a snapshot as label files, with a report of what is lost."""
     output = Output(as_json=as_json)
-    chosen = dsetkit.open(snapshot)
+    chosen = dsetkit.open(snapshot, rev=rev)
     if split is not None:
         chosen = chosen.where(split=split)
     with output.progress() as progress:

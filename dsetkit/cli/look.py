@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 import dsetkit
 from dsetkit.cli.output import Output
-from dsetkit.cli.sources import JSON
+from dsetkit.cli.sources import JSON, REV
 from dsetkit.cli.words import plural
 from dsetkit.errors import UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Format
+from dsetkit.history.revisions import find_project, snapshots_at
 from dsetkit.report.cards.files import card_places, check_cards, project_of
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
@@ -38,13 +39,17 @@ def why(
 
 def verify(
     path: str | None = typer.Argument(None, help="A snapshot; all of the project's if left out."),
+    rev: str | None = REV,
     as_json: bool = JSON,
 ) -> None:
     """Recompute all digests and fingerprints; check the cards.
 
     Cards are to be complete and current. Exit code 1 where something does not match.
+    With --rev, what was recorded then, in DVC's cache and remote; cards are in git and not looked at.
     """
     output = Output(as_json=as_json)
+    if rev is not None:
+        _verify_at(output, path, rev)
     project = Project.find() if path is None else project_of(path)
     places = [path] if path is not None else [str(place) for place in _built(Project.find())]
     if not places:
@@ -70,6 +75,27 @@ def verify(
             output.line(f"cards: {'verified' if not issues else plural(len(issues), 'issue')}")
             output.issues(issues)
     if as_json:
+        output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
+    raise typer.Exit(1 if found else 0)
+
+
+def _verify_at(output: Output, path: str | None, rev: str) -> NoReturn:
+    """Verify the snapshots of a revision."""
+    root = find_project(Path(path or "."))
+    recorded = [place for place in snapshots_at(root, rev) if place.startswith("data/")]
+    places = [path] if path is not None else [str(root / place) for place in recorded]
+    if not places:
+        raise UsageError(f"{rev} has no snapshot", hint="See dsetkit log for versions that have.")
+    found = []
+    for place in places:
+        with output.progress() as progress:
+            progress.start(f"verifying {_short(place)} at {rev}", None)
+            issues = dsetkit.verify(dsetkit.open(place, rev=rev))
+        found.extend(issues)
+        if not output.as_json:
+            output.line(f"{_short(place)} at {rev}: {'verified' if not issues else plural(len(issues), 'issue')}")
+            output.issues(issues)
+    if output.as_json:
         output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
     raise typer.Exit(1 if found else 0)
 

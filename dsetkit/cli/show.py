@@ -9,7 +9,7 @@ import typer
 
 import dsetkit
 from dsetkit.cli.output import Output
-from dsetkit.cli.sources import JSON
+from dsetkit.cli.sources import JSON, REV
 from dsetkit.cli.summary import show_summary
 from dsetkit.cli.words import measured_text
 from dsetkit.errors import DsetkitError, NotFoundError, SnapshotError, UsageError
@@ -31,11 +31,12 @@ def show(
     png: Path | None = typer.Option(
         None, "--png", help="Write the picture with its labels drawn; without KEY a contact sheet."
     ),
+    rev: str | None = REV,
     everything: bool = typer.Option(False, "--all", help="All categories, not only the largest."),
     as_json: bool = JSON,
 ) -> None:
     """Show what is in a snapshot, or one sample of it."""
-    snapshot = _open(path)
+    snapshot = _open(path) if rev is None else dsetkit.open(path, rev=rev)
     output = Output(as_json=as_json)
     if png is not None:
         _check_png(png, snapshot)

@@ -28,6 +28,7 @@ from dsetkit.stages.project import Project
 from dsetkit.stages.sources import sorted_sources
 
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+REV = typer.Option(None, "--rev", help="As it was at this revision: a tag, commit or branch.")
 
 
 def init(

@@ -12,16 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dsetkit.errors import DsetkitError, NotFoundError
-from dsetkit.history.recorded import lock_at, open_cached, recorded_folders
+from dsetkit.history.objects import Objects, open_cached
+from dsetkit.history.recorded import lock_at, recorded_folders
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.stages.project import Project
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 
 def last_output(root: Path, place: Path) -> Snapshot | None:
@@ -35,14 +32,15 @@ def last_output(root: Path, place: Path) -> Snapshot | None:
     versions = list(_recorded(root, place))
     if not versions:
         return None
-    from dvc.repo import Repo
-
     sound = SoundFiles(Project(root).stat_cache)
-    with Repo(str(root)) as repo:
+    objects = Objects(root, remote=False)
+    try:
         for oid in dict.fromkeys(versions):
-            snapshot = _from_cache(repo, oid, place, sound)
-            if snapshot is not None:
+            snapshot = open_cached(objects, oid, str(place))
+            if snapshot is not None and _drop_damaged(snapshot, sound):
                 return snapshot
+    finally:
+        objects.close()
     return None
 
 
@@ -61,11 +59,6 @@ def _recorded(root: Path, place: Path) -> Iterator[str]:
         texts += [lock_at(root, revision) for revision in ("HEAD", "MERGE_HEAD")]
     for text in texts:
         yield from recorded_folders(text or "", place.relative_to(root).as_posix())
-
-
-def _from_cache(repo: Repo, oid: str, place: Path, sound: SoundFiles) -> Snapshot | None:
-    snapshot = open_cached(repo, oid, place)
-    return snapshot if snapshot is not None and _drop_damaged(snapshot, sound) else None
 
 
 def _drop_damaged(snapshot: Snapshot, sound: SoundFiles) -> bool:

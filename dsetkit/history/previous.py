@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsetkit.errors import NotFoundError
-from dsetkit.history.recorded import lock_at, open_cached, recorded_folders
+from dsetkit.history.objects import Objects, open_cached
+from dsetkit.history.recorded import lock_at, recorded_folders
 from dsetkit.history.repository import git
+from dsetkit.history.revisions import tags_of
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.stages.project import Project
@@ -44,16 +46,16 @@ def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | Non
         return None
     if not folders:
         return None
-    from dvc.repo import Repo
-
     sound = SoundFiles(Project(root).stat_cache)
-    with Repo(str(root)) as repo:
+    objects = Objects(root, remote=False)
+    try:
         for oid, commit in folders:
-            snapshot = open_cached(repo, oid, place)
+            snapshot = open_cached(objects, oid, str(place))
             if snapshot is not None and snapshot.fingerprint != fingerprint and _is_readable(snapshot, sound):
-                sound.keep()
-                return Previous(commit, _tags(root, commit), snapshot)
-    sound.keep()
+                return Previous(commit, tags_of(root, [commit]).get(commit, ()), snapshot)
+    finally:
+        objects.close()
+        sound.keep()
     return None
 
 
@@ -74,12 +76,3 @@ def _is_readable(snapshot: Snapshot, sound: SoundFiles) -> bool:
     info = snapshot.info
     tables = (*info.parts, *([info.rejected] if info.rejected else ()))
     return all(sound.is_sound(snapshot.folder, part.name, part.digest) for part in tables)
-
-
-def _tags(root: Path, commit: str) -> tuple[str, ...]:
-    """Tags whose ``dvc.lock`` is the commit's, wherever they stand: a commit of documents makes no other version."""
-    prefix = git(root, "rev-parse", "--show-prefix") or ""
-    tags = (git(root, "tag", "--list") or "").splitlines()
-    names = [f"{revision}:{prefix}dvc.lock" for revision in (commit, *(f"refs/tags/{tag}" for tag in tags))]
-    found = (git(root, "cat-file", "--batch-check=%(objectname)", text="\n".join(names)) or "").splitlines()
-    return tuple(sorted(tag for tag, blob in zip(tags, found[1:], strict=False) if blob == found[0]))

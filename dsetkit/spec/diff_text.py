@@ -31,10 +31,7 @@ def summary_lines(diff: Diff, limit: int) -> list[str]:
     lines = [f"{_side(diff.old)} → {_side(diff.new)}"]
     if not diff:
         return [*lines, "nothing differs"]
-    for group in ("samples", "annotations", "categories"):
-        counts = [f"{len(entries):,} {WORDS[name]}" for name, entries in getattr(diff, group) if entries]
-        if counts:
-            lines.append(f"{group}: {', '.join(counts)}")
+    lines += count_lines(diff)
     if values := sorted(entry.iou for entry in diff.annotations.moved):
         lines.append(f"moved: IoU {values[0]:.2f} to {values[-1]:.2f}, median {median(values):.2f}")
     lines += _cut(list(_per_category(diff)), limit, "categories")
@@ -46,6 +43,16 @@ def summary_lines(diff: Diff, limit: int) -> list[str]:
                 lines.append(f"{head}: and {len(entries) - limit:,} more")
     for group, changes in (("params", diff.params), ("schema", diff.schema_)):
         lines += _cut([f"{group}: {_field(change)}" for change in changes], limit, group)
+    return lines
+
+
+def count_lines(diff: Diff) -> list[str]:
+    """How many entries each list has, a line for samples, annotations and categories."""
+    lines = []
+    for group in ("samples", "annotations", "categories"):
+        counts = [f"{len(entries):,} {WORDS[name]}" for name, entries in getattr(diff, group) if entries]
+        if counts:
+            lines.append(f"{group}: {', '.join(counts)}")
     return lines
 
 

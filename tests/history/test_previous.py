@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.versions import commit, relabel, sh
 
 import dsetkit
 from dsetkit.history.previous import Previous, previous_output
@@ -20,57 +21,9 @@ from dsetkit.storage.atomic import remove_tree
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 
-def sh(folder: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}{done.stderr}"
-    return done.stdout.strip()
-
-
-def commit(project: Path, message: str, *tags: str) -> str:
-    sh(project, "git", "add", "-A")
-    sh(project, "git", "commit", "-q", "--allow-empty", "-m", message)
-    for tag in tags:
-        sh(project, "git", "tag", tag)
-    return sh(project, "git", "rev-parse", "--short", "HEAD")
-
-
-def relabel(project: Path, shift: float) -> None:
-    """Narrow one box of a sample that is not turned away, and rebuild ``data/cleaned``."""
-    path = project / "data" / "sources" / "demo" / "annotations.json"
-    document = json.loads(path.read_text())
-    kept = open_snapshot(project / "data" / "cleaned")[0].key.rpartition("/")[2]
-    image = next(item["id"] for item in document["images"] if item["file_name"].endswith(kept))
-    plain = (item for item in document["annotations"] if not item.get("segmentation") and not item.get("keypoints"))
-    box = next(item for item in plain if item["image_id"] == image and item["bbox"][2] > 20)
-    box["bbox"][2] -= shift
-    path.write_text(json.dumps(document))
-    sh(project, "dsetkit", "update", "demo")
-    sh(project, "dvc", "repro", "-q", "clean")
-
-
 def find(project: Path) -> Previous | None:
     place = project / "data" / "cleaned"
     return previous_output(project, place, open_snapshot(place).fingerprint)
-
-
-@pytest.fixture(scope="module")
-def versions(built_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three committed versions of the demo, the last but one on top of a commit of documents."""
-    project = tmp_path_factory.mktemp("versions") / "demo"
-    shutil.copytree(built_demo, project, symlinks=True)
-    commit(project, "first", "v1")
-    relabel(project, 2)
-    commit(project, "second")
-    (project / "notes.md").write_text("Notes.\n")
-    commit(project, "documents", "v2", "v2-again")
-    relabel(project, 3)
-    commit(project, "third", "v3")
-    return project
-
-
-@pytest.fixture
-def project(versions: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(versions, tmp_path / "demo", symlinks=True))
 
 
 def test_the_commit_before_and_its_tags(project: Path) -> None:
@@ -122,7 +75,7 @@ def test_pictures_need_not_be_in_the_cache(project: Path) -> None:
     now = dsetkit.open(project / "data" / "cleaned")
     shown = dsetkit.diff(again.snapshot, now)._repr_html_()
     assert shown.count("<img") == 1  # the new one; of the old one it says what is missing
-    assert "is not at" in shown
+    assert "is not in DVC" in shown
 
 
 def test_going_back_finds_what_was_left(project: Path) -> None:

@@ -1,0 +1,201 @@
+"""``log``, ``find``, ``diff``, ``blame``: the versions of the dataset, and what differs between them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dsetkit.cli.output import Output
+from dsetkit.cli.sources import JSON
+from dsetkit.errors import UsageError
+from dsetkit.history.blame import blame as find_blame
+from dsetkit.history.compare import compare
+from dsetkit.history.log import Found, Version, change_line, versions
+from dsetkit.history.log import find as find_fingerprint
+from dsetkit.history.objects import Objects
+from dsetkit.history.revisions import Commit, find_project, resolve, stage_facts
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.diff_text import printable
+
+_MOST = 20
+
+
+def log(
+    rev: str = typer.Argument("HEAD", help="Where to begin: a commit, tag or branch."),
+    most: int = typer.Option(_MOST, "--max", "-n", min=1, help="At most so many versions."),
+    everything: bool = typer.Option(False, "--all", help="All versions."),
+    as_json: bool = JSON,
+) -> None:
+    """List the versions of the dataset, newest first.
+
+    A version is a commit that changed dvc.lock.
+    """
+    output = Output(as_json=as_json)
+    root = find_project(Path())
+    objects = Objects(root)
+    try:
+        start = resolve(root, rev) if rev != "HEAD" else rev
+        found = list(islice(versions(root, objects, start), None if everything or as_json else most + 1))
+        if as_json:
+            output.json([_version(item) for item in found])
+            return
+        if not found:
+            output.line("No version yet: commit dvc.lock (git add --all, git commit).")
+        older: list[Version | None] = [*found[1:], None]
+        for version, before in list(zip(found, older, strict=True))[: None if everything else most]:
+            commit = version.commit
+            tags = f" ({', '.join(commit.tags)})" if commit.tags else ""
+            output.heading(f"{commit.short}{tags}  {commit.date[:10]}  {commit.author}  {commit.message}")
+            for name, snapshot in version.stages.items():
+                output.line(f"  {name}: {_stage_text(snapshot)}")
+            output.line(f"  {change_line(before, version)}", "dim")
+        if not everything and len(found) > most:
+            output.line("older versions: --all, or -n", "dim")
+    finally:
+        objects.close()
+
+
+def find(
+    fingerprint: str = typer.Argument(help="A fingerprint, or its first 8 letters or more."),
+    take: int | None = typer.Option(None, "--take", min=1, help="Look at draws of so many samples, too."),
+    seed: int = typer.Option(0, "--seed", help="What those were drawn with."),
+    as_json: bool = JSON,
+) -> None:
+    """Find which version, stage or selection has a fingerprint.
+
+    Selections by split and category are looked at; with --take also draws from them. Exit code 1 where there is none.
+    """
+    output = Output(as_json=as_json)
+    wanted = fingerprint.strip().lower()
+    if len(wanted) < 8 or not set(wanted) <= set("0123456789abcdef"):
+        raise UsageError(
+            f"{fingerprint!r} is no fingerprint", hint="Give its 64 hexadecimal digits, or at least the first 8."
+        )
+    root = find_project(Path())
+    objects = Objects(root)
+    try:
+        found = list(find_fingerprint(root, objects, wanted, take=take, seed=seed))
+    finally:
+        objects.close()
+    if as_json:
+        output.json([_found(item) for item in found])
+    elif not found:
+        output.line(f"No version has the fingerprint {wanted}.")
+    else:
+        rows = [
+            (
+                item.commit.short,
+                ", ".join(item.commit.tags),
+                item.commit.date[:10],
+                item.stage,
+                ", ".join(f"{name}={value}" for name, value in item.selection.items()) or "whole",
+            )
+            for item in found
+        ]
+        output.table(("version", "tags", "date", "stage", "selection"), rows)
+    raise typer.Exit(0 if found else 1)
+
+
+def diff(
+    old: str = typer.Argument(help="A revision, or a snapshot: a folder or any fsspec URL."),
+    new: str | None = typer.Argument(None, help="The same; what stands in the workspace if left out."),
+    stage: str | None = typer.Option(None, "--stage", help="Of revisions: cleaned, augmented, raw/SOURCE."),
+    limit: int = typer.Option(10, "--limit", min=0, help="At most so many entries of a kind."),
+    as_json: bool = JSON,
+) -> None:
+    """Say what differs between two versions, down to the annotation."""
+    output = Output(as_json=as_json)
+    found = compare(old, new, stage)
+    if as_json:
+        output.json(found.model_dump(mode="json"))
+        return
+    head, *lines = found.summary(limit)
+    output.heading(head)
+    for line in lines:
+        output.line(f"  {line}")
+
+
+def blame(
+    key: str = typer.Argument(help="A sample; the end of its key will do where it is unique."),
+    stage: str = typer.Option("cleaned", "--stage", help="cleaned, augmented, raw/SOURCE."),
+    rev: str = typer.Option("HEAD", "--rev", help="As of this revision."),
+    as_json: bool = JSON,
+) -> None:
+    """Say which version last changed each annotation of a sample."""
+    output = Output(as_json=as_json)
+    root = find_project(Path())
+    objects = Objects(root)
+    try:
+        whole, found = find_blame(root, objects, stage, key, resolve(root, rev))
+    finally:
+        objects.close()
+    if as_json:
+        output.json(
+            {
+                "key": whole,
+                "stage": stage,
+                "annotations": [
+                    {"annotation": item.annotation, "is_certain": item.is_whole, **_commit(item.commit)}
+                    for item in found
+                ],
+            }
+        )
+        return
+    output.heading(whole)
+    rows = [
+        (
+            item.annotation["id"],
+            item.annotation["kind"],
+            item.annotation.get("category"),
+            item.commit.short,
+            ", ".join(item.commit.tags),
+            item.commit.date[:10],
+            item.commit.author,
+            item.commit.message + ("" if item.is_whole else " (or an earlier one, which cannot be read)"),
+        )
+        for item in found
+    ]
+    output.table(("id", "kind", "category", "version", "tags", "date", "author", "message"), rows)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (log, find, diff, blame):
+        app.command()(command)
+
+
+def _version(version: Version) -> dict[str, Any]:
+    stages = {
+        name: stage_facts(snapshot) if isinstance(snapshot, Snapshot) else {"error": snapshot.message}
+        for name, snapshot in version.stages.items()
+    }
+    return {**_commit(version.commit), "stages": stages}
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    return {
+        "rev": commit.rev,
+        "tags": list(commit.tags),
+        "date": commit.date,
+        "author": commit.author,
+        "message": commit.message,
+    }
+
+
+def _found(item: Found) -> dict[str, Any]:
+    return {
+        **_commit(item.commit),
+        "stage": item.stage,
+        "fingerprint": item.fingerprint,
+        "selection": item.selection,
+    }
+
+
+def _stage_text(snapshot: Any) -> str:
+    if not isinstance(snapshot, Snapshot):
+        return printable(snapshot.message)
+    counts = snapshot.info.counts
+    return f"{counts.samples:,} samples, {counts.annotations:,} annotations  [{snapshot.fingerprint[:12]}]"

@@ -1,0 +1,124 @@
+"""The versions of a project's dataset, and where a fingerprint belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from dsetkit.errors import DsetkitError
+from dsetkit.history.objects import Objects
+from dsetkit.history.recorded import lock_at, recorded_outputs
+from dsetkit.history.revisions import Commit, commits, open_recorded
+from dsetkit.snapshots.compare import diff
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.diff_text import count_lines
+
+MAX_SELECTIONS = 500
+"""Selections of one snapshot whose fingerprints are looked at."""
+
+
+class Version(NamedTuple):
+    """A commit and the snapshots it names."""
+
+    commit: Commit
+    stages: dict[str, Snapshot | DsetkitError]
+    """``raw/blood``, ``cleaned``, ``augmented``; the error where neither cache nor remote can give it."""
+
+
+class Found(NamedTuple):
+    """Where a fingerprint was found."""
+
+    commit: Commit
+    stage: str
+    fingerprint: str
+    selection: dict[str, str | int]
+    """What ``where`` and ``take`` were given; empty for the whole snapshot."""
+
+
+def versions(root: Path, objects: Objects, rev: str = "HEAD") -> Iterator[Version]:
+    """The versions up to a revision, newest first: commits that changed ``dvc.lock``. Each snapshot is opened once."""
+    opened: dict[str, Snapshot | DsetkitError] = {}
+    for commit in commits(root, rev):
+        stages: dict[str, Snapshot | DsetkitError] = {}
+        for place, oid in recorded_outputs(lock_at(root, commit.rev) or "").items():
+            if place.startswith("data/"):
+                if oid not in opened:
+                    opened[oid] = open_recorded(objects, oid, f"{place} at {commit.short}")
+                stages[place.removeprefix("data/")] = opened[oid]
+        yield Version(commit, dict(sorted(stages.items())))
+
+
+def change_line(old: Version | None, new: Version) -> str:
+    """What a version changed, in a line; of several stages the furthest that can be compared is told in full."""
+    if old is None:
+        return "the first version"
+    differing = [name for name in new.stages if _fingerprint(new, name) != _fingerprint(old, name)]
+    gone = [f"{name} removed" for name in old.stages if name not in new.stages]
+    told: list[str] = []
+    for name in sorted(differing, key=_rank):
+        before, after = old.stages.get(name), new.stages[name]
+        if before is None:
+            told.append(f"{name} added")
+        elif not told and isinstance(before, Snapshot) and isinstance(after, Snapshot):
+            try:
+                told.append(f"{name}: {'; '.join(count_lines(diff(before, after))) or 'changed'}")
+            except (DsetkitError, OSError):
+                told.append(f"{name} changed")
+        else:
+            told.append(f"{name} changed")
+    return "; ".join([*told, *gone]) or "the same snapshots"
+
+
+def find(
+    root: Path, objects: Objects, fingerprint: str, *, take: int | None = None, seed: int = 0, rev: str = "HEAD"
+) -> Iterator[Found]:
+    """Where a fingerprint (or its beginning) belongs: versions and stages, newest first.
+
+    Selections by ``where(split=, category=)`` are looked at too; with ``take``, the draws ``take(take, seed)`` of the
+    whole and of each of those as well. A snapshot that cannot be read is passed over.
+    """
+    seen: dict[int, list[tuple[str, dict[str, str | int]]]] = {}
+    for version in versions(root, objects, rev):
+        for stage, snapshot in version.stages.items():
+            if isinstance(snapshot, DsetkitError):
+                continue
+            if id(snapshot) not in seen:
+                seen[id(snapshot)] = list(_matching(snapshot, fingerprint, take, seed))
+            for found, selection in seen[id(snapshot)]:
+                yield Found(version.commit, stage, found, selection)
+
+
+def _matching(
+    snapshot: Snapshot, wanted: str, take: int | None, seed: int
+) -> Iterator[tuple[str, dict[str, str | int]]]:
+    if snapshot.fingerprint.startswith(wanted):
+        yield snapshot.fingerprint, {}
+        return
+    counts = snapshot.info.counts
+    pairs = list(product([None, *counts.per_split], [None, *counts.per_category]))[:MAX_SELECTIONS]
+    try:
+        for split, category in pairs:
+            asked: dict[str, str | int] = {
+                name: value for name, value in (("split", split), ("category", category)) if value is not None
+            }
+            part = snapshot.where(**asked) if asked else snapshot
+            if asked and part.fingerprint.startswith(wanted):
+                yield part.fingerprint, asked
+            if take is not None and take <= len(part):
+                drawn = part.take(take, seed=seed)
+                if drawn.fingerprint.startswith(wanted):
+                    yield drawn.fingerprint, {**asked, "take": take, "seed": seed}
+    except DsetkitError:
+        return
+
+
+def _fingerprint(version: Version, name: str) -> str | None:
+    snapshot = version.stages.get(name)
+    return snapshot.fingerprint if isinstance(snapshot, Snapshot) else None
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """``cleaned`` tells most: ``augmented`` repeats it in each variant, ``raw`` is before anything was decided."""
+    return ({"cleaned": 0, "augmented": 2}.get(name, 1), name)

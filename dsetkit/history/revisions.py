@@ -1,0 +1,136 @@
+"""Versions: commits whose ``dvc.lock`` names snapshots, what they are called, and the snapshots they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dsetkit.errors import DsetkitError, NotFoundError, UsageError
+from dsetkit.history.objects import Objects, open_object
+from dsetkit.history.recorded import lock_at, recorded_outputs
+from dsetkit.history.repository import git
+from dsetkit.snapshots.read import Exporter, Snapshot
+from dsetkit.storage.folder import is_local
+
+
+class Commit(NamedTuple):
+    """A commit that gave ``dvc.lock`` another content."""
+
+    rev: str
+    """The whole hash."""
+    short: str
+    tags: tuple[str, ...]
+    """Of commits with the very same ``dvc.lock``, sorted."""
+    date: str
+    """Of the author, ISO 8601 with its offset."""
+    author: str
+    email: str
+    message: str
+    """The first line."""
+
+
+def find_project(path: Path) -> Path:
+    """The folder of the project that a path, which need not be there, lies in: the nearest with a ``.dvc``.
+
+    Raises ``UsageError`` where there is none.
+    """
+    place = Path(os.path.abspath(path))
+    for folder in (place, *place.parents):
+        if (folder / ".dvc").is_dir():
+            return folder
+    raise UsageError(
+        f"{path} lies in no DVC project, so it has no versions",
+        hint="Name a snapshot inside a project, as data/cleaned.",
+    )
+
+
+def resolve(root: Path, rev: str) -> str:
+    """The whole hash of the commit that a revision means. Raises ``NotFoundError``, naming what is near."""
+    found = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}") if rev else None
+    if found is None:
+        names = (git(root, "for-each-ref", "--format=%(refname:short)") or "").splitlines()
+        near = get_close_matches(rev, names, 1)
+        hint = f"Did you mean {near[0]}?" if near else "See dsetkit log for versions, git tag for their names."
+        raise NotFoundError(f"there is no revision {rev!r}", name=rev, hint=hint)
+    return found
+
+
+def commits(root: Path, rev: str = "HEAD") -> Iterator[Commit]:
+    """The commits up to ``rev`` that changed ``dvc.lock``, newest first; none before the first commit."""
+    form = "--format=%H%x00%h%x00%aI%x00%an%x00%ae%x00%s"
+    text = git(root, "log", form, "--end-of-options", rev, "--", "./dvc.lock")
+    if not text:
+        return
+    lines = [line.split("\0") for line in text.splitlines()]
+    tags = tags_of(root, [line[0] for line in lines])
+    for line in lines:
+        if len(line) == 6:
+            rev, short, date, author, email, message = line
+            yield Commit(rev, short, tags.get(rev, ()), date, author, email, message)
+
+
+def tags_of(root: Path, revs: list[str]) -> dict[str, tuple[str, ...]]:
+    """Commit → tags whose ``dvc.lock`` is the commit's, wherever they stand: documents alone make no other version."""
+    prefix = git(root, "rev-parse", "--show-prefix") or ""
+    tags = (git(root, "tag", "--list") or "").splitlines()
+    names = [f"{rev}:{prefix}dvc.lock" for rev in (*revs, *(f"refs/tags/{tag}" for tag in tags))]
+    blobs = (git(root, "cat-file", "--batch-check=%(objectname)", text="\n".join(names)) or "").splitlines()
+    by_blob: dict[str, list[str]] = {}
+    for tag, blob in zip(tags, blobs[len(revs) :], strict=False):
+        by_blob.setdefault(blob, []).append(tag)
+    return {rev: tuple(sorted(by_blob.get(blob, ()))) for rev, blob in zip(revs, blobs, strict=False)}
+
+
+def snapshots_at(root: Path, rev: str) -> dict[str, str]:
+    """Path in the project → DVC's object id of each folder that ``dvc.lock`` names at a revision.
+
+    Raises ``NotFoundError`` for a revision there is not, or without a ``dvc.lock``.
+    """
+    commit = resolve(root, rev)
+    lock = lock_at(root, commit)
+    if lock is None:
+        raise NotFoundError(
+            f"{rev} has no dvc.lock, so no snapshot was recorded there",
+            name=rev,
+            hint="Name a later revision; see dsetkit log.",
+        )
+    return recorded_outputs(lock)
+
+
+def open_at(
+    path: str | os.PathLike[str], rev: str, *, objects: Objects | None = None, export: Exporter | None = None
+) -> Snapshot:
+    """The snapshot that stood at a path of a project at a git revision, without touching the workspace.
+
+    Read from DVC's cache, and by range from its remote where the cache lacks a part or shard; nothing is kept.
+    ``objects``: of the project, where they are open already. Raises ``UsageError`` for a URL or a path outside a
+    project, ``NotFoundError`` for a revision or a path that it does not have, and as ``open_object`` does.
+    """
+    text = os.fspath(path)
+    if not is_local(text):
+        raise UsageError(f"{text} is a URL: it has no revisions", hint="Name a folder of a project.")
+    root = find_project(Path(text))
+    place = Path(os.path.abspath(text)).relative_to(root).as_posix()
+    recorded = snapshots_at(root, rev)
+    oid = recorded.get(place)
+    if oid is None:
+        there = ", ".join(sorted(recorded)) or "nothing"
+        raise NotFoundError(f"{rev} has no {place}", name=place, hint=f"It has {there}.")
+    return open_object(objects or Objects(root), oid, f"{text} at {rev}", export=export)
+
+
+def open_recorded(objects: Objects, oid: str, what: str) -> Snapshot | DsetkitError:
+    """The snapshot of a folder's object, or what says why it cannot be opened."""
+    try:
+        return open_object(objects, oid, what)
+    except DsetkitError as error:
+        return error
+
+
+def stage_facts(snapshot: Snapshot) -> dict[str, Any]:
+    """``fingerprint``, ``samples`` and ``annotations`` of a snapshot."""
+    counts = snapshot.info.counts
+    return {"fingerprint": snapshot.fingerprint, "samples": counts.samples, "annotations": counts.annotations}
