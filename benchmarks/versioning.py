@@ -84,16 +84,16 @@ CONTEST = Contest(
     ),
     server=seaweed,
     bound=(
-        "The two do not do the same: DVC hashes each picture and links it; dsetkit also decodes, measures and validates"
-        " every picture, checks its labels against it, and writes tables that can be queried. So `build, add` is bound"
-        " by decoding and measuring: 0.3 ms a picture with no other work on the machine, 15 s on one core, which is"
-        " more than the whole of what DVC does; DVC is ahead there. `one picture more` computes one picture; the rest of its"
-        " time is the start of Python four times, a look at 50,000 files twice, reading the labels, and holding them,"
-        " by columns, against what was there. Pushes, checkout and pull are bound by the number of objects, a request"
-        " and a file each: dsetkit has one for about 8 MiB of pictures, DVC one for each picture; below a second all of it is the start"
-        " of Python and DVC. `status` is, for dsetkit, both `dsetkit status` (is the source as locked?) and `dvc"
-        " status`. dsetkit reads its source in place, the project has the stage `ingest` alone, both caches are linked"
-        " by `hardlink,copy`, and SeaweedFS runs on the same cores. dsetkit syncs what it writes to the disk, DVC does"
-        " not."
+        "The two do not do the same: DVC hashes each picture and links it; dsetkit also decodes, measures and"
+        " validates every picture, checks its labels against it, and writes tables that can be queried. So `build,"
+        " add` is bound by decoding and measuring: 0.3 ms a picture with no other work on the machine, 15 s on one"
+        " core, which is more than the whole of what DVC does; DVC is ahead there. `one picture more` computes one"
+        " picture; the rest of its time is the start of Python four times, a look at 50,000 files twice, reading the"
+        " labels, and holding them, by columns, against what was there. Pushes, checkout and pull are bound by the"
+        " number of objects, a request and a file each: dsetkit has one for about 8 MiB of pictures, DVC one for each"
+        " picture; below a second all of it is the start of Python and DVC. `status` is, for dsetkit, both `dsetkit"
+        " status` (is the source as locked?) and `dvc status`. dsetkit reads its source in place, the project has the"
+        " stage `ingest` alone, both caches are linked by `hardlink,copy`, and SeaweedFS runs on the same cores."
+        " dsetkit syncs what it writes to the disk, DVC does not."
     ),
 )
