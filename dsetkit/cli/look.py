@@ -16,6 +16,7 @@ from dsetkit.formats import registry
 from dsetkit.formats.base import Format
 from dsetkit.history.revisions import find_project, snapshots_at
 from dsetkit.report.cards.files import card_places, check_cards, project_of
+from dsetkit.spec.issue import Issue
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
 
@@ -57,15 +58,10 @@ def verify(
     found = []
     sound = []
     for place in places:
-        with output.progress() as progress:
-            progress.start(f"verifying {_short(place)}", None)
-            issues = dsetkit.verify(dsetkit.open(place))
+        issues = _verify_snapshot(output, place)
         found.extend(issues)
         if not issues:
             sound.append(Path(place).resolve())
-        if not as_json:
-            output.line(f"{_short(place)}: {'verified' if not issues else plural(len(issues), 'issue')}")
-            output.issues(issues)
     if project is not None and (carded := [place for place in card_places(project) if place in sound]):
         with output.progress() as progress:
             progress.start("verifying cards", None)
@@ -86,18 +82,22 @@ def _verify_at(output: Output, path: str | None, rev: str) -> NoReturn:
     places = [path] if path is not None else [str(root / place) for place in recorded]
     if not places:
         raise UsageError(f"{rev} has no snapshot", hint="See dsetkit log for versions that have.")
-    found = []
-    for place in places:
-        with output.progress() as progress:
-            progress.start(f"verifying {_short(place)} at {rev}", None)
-            issues = dsetkit.verify(dsetkit.open(place, rev=rev))
-        found.extend(issues)
-        if not output.as_json:
-            output.line(f"{_short(place)} at {rev}: {'verified' if not issues else plural(len(issues), 'issue')}")
-            output.issues(issues)
+    found = [issue for place in places for issue in _verify_snapshot(output, place, rev)]
     if output.as_json:
         output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
     raise typer.Exit(1 if found else 0)
+
+
+def _verify_snapshot(output: Output, place: str, rev: str | None = None) -> list[Issue]:
+    """What is wrong with one snapshot, told as it is found."""
+    name = _short(place) if rev is None else f"{_short(place)} at {rev}"
+    with output.progress() as progress:
+        progress.start(f"verifying {name}", None)
+        issues = dsetkit.verify(dsetkit.open(place, rev=rev))
+    if not output.as_json:
+        output.line(f"{name}: {'verified' if not issues else plural(len(issues), 'issue')}")
+        output.issues(issues)
+    return issues
 
 
 def formats(

@@ -16,9 +16,9 @@ from dsetkit.history.revisions import find_project, open_at, resolve
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.diff import Diff, FieldChange
+from dsetkit.stages.project import PARAMS
 from dsetkit.storage.folder import is_local
 
-PARAMS = "params.yaml"
 _JSON = (type(None), str, int, float, bool, list, dict)
 """What YAML and JSON have in common; a date becomes text."""
 
