@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 import dsetkit
+from dsetkit.cli.corrections import read_keys
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON, REV, parse_options
 from dsetkit.cli.words import plural
@@ -21,6 +22,7 @@ from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
 from dsetkit.spec.sample import Sample
+from dsetkit.stages.keyed_export import export_keys
 from dsetkit.stages.project import Project, load_contract, load_name
 from dsetkit.stages.sources import read_source
 from dsetkit.storage.atomic import write_atomic
@@ -76,7 +78,7 @@ def convert(
     source_option: list[str] = typer.Option([], "--from-option", help="An option of the format of SRC, NAME=VALUE."),
     as_json: bool = JSON,
 ) -> None:
-    """Write labels in another format, with a report of what is lost."""
+    """Write labels in another format; say what is lost."""
     output = Output(as_json=as_json)
     with output.progress() as progress:
         progress.start(f"{src} → {dst}", None)
@@ -104,22 +106,32 @@ def export(
     dst: str = typer.Argument(help="A folder that is absent or empty."),
     format: str = typer.Option(..., "--format", "-f", help="The format to write."),
     split: str | None = typer.Option(None, "--split", help="Only this split."),
+    keys: str | None = typer.Option(
+        None,
+        "--keys",
+        help="Only the samples named in this file, a key a line (- for stdin), under names that dsetkit corrections "
+        "from knows again.",
+    ),
     rev: str | None = REV,
     strict: bool = STRICT,
     all_statuses: bool = typer.Option(False, "--all", help="Proposed and declined annotations too."),
     option: list[str] = OPTION,
     as_json: bool = JSON,
 ) -> None:
-    """Write a snapshot as label files, with a report of what is lost."""
+    """Write a snapshot as label files; say what is lost."""
     output = Output(as_json=as_json)
     chosen = dsetkit.open(snapshot, rev=rev)
     if split is not None:
         chosen = chosen.where(split=split)
     with output.progress() as progress:
         progress.start(f"{snapshot} → {dst}", None)
-        report = chosen.export(
-            dst, format=format, strict=strict, all_statuses=all_statuses, options=parse_options(option)
-        )
+        options = parse_options(option)
+        if keys is None:
+            report = chosen.export(dst, format=format, strict=strict, all_statuses=all_statuses, options=options)
+        else:
+            report = export_keys(
+                chosen, read_keys(keys), dst, format=format, strict=strict, all_statuses=all_statuses, options=options
+            )
     if as_json:
         output.json(_report(report))
         return
@@ -164,7 +176,7 @@ def schema_infer(
 @schema_app.command("export")
 def schema_export(
     name: str | None = typer.Argument(
-        None, help="A document (labels, params, card, lock, snapshot) or module:Name; all if left out."
+        None, help="A document (labels, params, card, lock, snapshot, correction) or module:Name; all if left out."
     ),
     out: Path | None = typer.Option(None, "--out", help="A folder to write <name>/v1.json into, instead of printing."),
 ) -> None:

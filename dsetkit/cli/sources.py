@@ -71,7 +71,7 @@ def add(
     exclude: list[str] = typer.Option([], "--exclude", help="A glob pattern of files to leave out."),
     as_json: bool = JSON,
 ) -> None:
-    """Add a source of pictures and labels, and lock what is there now."""
+    """Add a source of pictures and labels, and lock it."""
     project = Project.find()
     sets = _label_sets(format, labels, parse_options(option))
     source = source_params(project, path, labels=sets, schema=schema, license_name=license, exclude=exclude)
@@ -133,7 +133,7 @@ def remove(
     name: str = typer.Argument(help="The source."),
     as_json: bool = JSON,
 ) -> None:
-    """Take a source, its lock and its raw snapshot out of the project. Its own files stay."""
+    """Take a source and its raw snapshot out of the project. Its own files stay."""
     project = Project.find()
     remove_source(project, name)
     forget_stage(project.root, f"ingest@{name}", f"data/raw/{name}")

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dsetkit.spec.card import DatasetCard
+from dsetkit.spec.correction import CorrectionDocument
 from dsetkit.spec.lock import Lock
 from dsetkit.spec.params import Params
 from dsetkit.spec.sample import Sample
@@ -19,6 +20,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "card": DatasetCard,
     "lock": Lock,
     "snapshot": SnapshotInfo,
+    "correction": CorrectionDocument,
 }
 """Which document stands behind each ``schemas/json/<name>/v1.json``."""
 

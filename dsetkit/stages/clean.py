@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dsetkit.curation.corrections import Corrector
 from dsetkit.curation.mapping import CategoryMapper
 from dsetkit.errors import UsageError
 from dsetkit.snapshots.read import Snapshot
@@ -17,6 +18,7 @@ from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_
 from dsetkit.stages.clean_labels import LabelCleaner
 from dsetkit.stages.clean_pictures import Cleaned, PictureCleaner
 from dsetkit.stages.clean_plan import make_plan
+from dsetkit.stages.corrections import load_corrections
 from dsetkit.stages.executor import Pool
 from dsetkit.stages.lineage import clean_digest
 from dsetkit.stages.memory import Made, Memory
@@ -30,11 +32,11 @@ SECTIONS = ("sources", "schema", "shards", "clean")
 def clean(
     project: Project, *, pool: Pool, memory: Snapshot | None = None, progress: Progress | None = None
 ) -> StageResult:
-    """Build ``data/cleaned`` from the raw snapshots of exactly the sources that params name.
+    """Build ``data/cleaned`` from the raw snapshots of exactly the sources that params name, and the corrections.
 
     Raises ``UsageError`` where there is no source, ``SnapshotError`` where a raw snapshot is absent, ``CheckError``
-    for unknown categories and for more invalid labels than the budget allows, ``ChangedError`` where params or
-    inputs changed meanwhile.
+    for unknown categories, for more invalid labels than the budget allows and for lines that are no corrections,
+    ``ChangedError`` where params, corrections or inputs changed meanwhile.
     """
     shown = progress or NoProgress()
     params = project.params
@@ -43,16 +45,25 @@ def clean(
     tools = project.check_tools()
     names = sorted_sources(list(params.sources))
     places = [project.raw(name) for name in names]
-    build = Build(project, project.cleaned, lambda: {**project.state(sections=SECTIONS), **snapshot_state(places)})
+    build = Build(
+        project,
+        project.cleaned,
+        lambda: {**project.state(sections=SECTIONS, corrections=True), **snapshot_state(places)},
+    )
     with build:
         inputs = {
             name: open_input(place, project.root, f"ingest@{name}") for name, place in zip(names, places, strict=True)
         }
         contract = project.contract(params.schema_)
         mapper = CategoryMapper(params.clean.categories, {name: inputs[name].categories for name in params.sources})
+        corrector = Corrector(
+            load_corrections(project),
+            categories=tuple(category.name for category in mapper.categories),
+            ratios=tuple(params.clean.split.ratios),
+        )
         kept = Spool(project.work / "build" / "data-cleaned.kept.arrow", Sample)
         rejected = Spool(project.work / "build" / "data-cleaned.rejected.arrow", Rejected)
-        labels = LabelCleaner(params.clean, mapper, contract, kept, rejected)
+        labels = LabelCleaner(params.clean, mapper, corrector, contract, kept, rejected)
         try:
             shown.start("clean: labels", sum(len(snapshot) for snapshot in inputs.values()))
             for name, snapshot in inputs.items():
@@ -96,12 +107,12 @@ def clean(
                     else {"reference": contract.reference, "digest": contract.digest},
                     "params_digest": clean_digest(project),
                     "versions": tools,
-                    "issues": group_issues([*mapper.issues, *plan.issues]),
+                    "issues": group_issues([*mapper.issues, *corrector.issues(), *plan.issues]),
                     "channel_statistics": pictures.statistics.result() if pictures.statistics else None,
                     "counts": {
                         "samples_in": labels.samples_in,
                         "annotations_in": labels.annotations_in,
-                        "added_annotations": plan.added_annotations,
+                        "added_annotations": labels.added_annotations + plan.added_annotations,
                         "per_change": {
                             name: count
                             for name, count in sorted((labels.per_change + pictures.per_change).items())

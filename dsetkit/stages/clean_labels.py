@@ -1,4 +1,4 @@
-"""The first half of ``clean``: labels of every source, mapped, repaired and held against the contract."""
+"""The first half of ``clean``: labels of every source, mapped, corrected, repaired and held against the contract."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from dsetkit.curation.contract import Contract
+from dsetkit.curation.corrections import EXCLUDED, SPLIT, Corrector
 from dsetkit.curation.findings import PREFIX
 from dsetkit.curation.links import Breach
 from dsetkit.curation.mapping import CategoryMapper
@@ -14,6 +15,7 @@ from dsetkit.curation.repair import CLIPPED, repair_row, with_annotations
 from dsetkit.errors import CheckError
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.correction import ADDED, CORRECTED
 from dsetkit.spec.issue import Finding, Issue, group_issues
 from dsetkit.spec.params import CleanParams
 from dsetkit.spec.sample import Sample
@@ -27,15 +29,26 @@ class LabelCleaner:
     """Takes raw rows in, puts cleaned ones and what was turned away aside, and keeps count."""
 
     def __init__(
-        self, params: CleanParams, mapper: CategoryMapper, contract: Contract | None, kept: Spool, rejected: Spool
+        self,
+        params: CleanParams,
+        mapper: CategoryMapper,
+        corrector: Corrector,
+        contract: Contract | None,
+        kept: Spool,
+        rejected: Spool,
     ) -> None:
         self.params = params
         self.mapper = mapper
+        self.corrector = corrector
         self.contract = contract
         self.kept = kept
         self.rejected = rejected
         self.samples_in = 0
         self.annotations_in = 0
+        self.added_annotations = 0
+        """By corrections; of samples that were not turned away here."""
+        self.splits: dict[str, str] = {}
+        """Key → the split that a correction decided."""
         self.per_change: Counter[str] = Counter()
         self.invalid_annotations = 0
         self.invalid_samples = 0
@@ -85,18 +98,31 @@ class LabelCleaner:
 
     def _take_batch(self, source: str, raw: Sequence[Row]) -> None:
         rows: list[Row] = []
+        raw_rows: list[Row] = []
         dropped: list[tuple[tuple[Row, Finding], ...]] = []
         invalid: list[dict[int, list[Finding]]] = []
+        added: list[int] = []
         for row in raw:
             self.samples_in += 1
             self.annotations_in += len(row.get("annotations", ()))
             mapped = self.mapper.map_row(row, source)
+            corrected = self.corrector.correct_row(mapped.row)
+            if corrected.excluded is not None:
+                self.reject_sample(row, EXCLUDED, corrected.excluded.note())
+                continue
             self._unknown.update((source, name) for name in mapped.unknown)
             self.per_change[CATEGORY_MAPPED] += mapped.changed
-            repaired = repair_row(mapped.row, self.params.repair)
+            self.per_change[CORRECTED] += corrected.changed
+            self.per_change[ADDED] += corrected.added
+            if corrected.split is not None:
+                self.splits[row["key"]] = corrected.split
+                self.per_change[SPLIT] += 1
+            repaired = repair_row(corrected.row, self.params.repair)
             self.per_change[CLIPPED] += repaired.clipped
-            dropped.append((*mapped.dropped, *repaired.dropped))
+            dropped.append((*mapped.dropped, *corrected.deleted, *repaired.dropped))
             rows.append(repaired.row)
+            raw_rows.append(row)
+            added.append(corrected.added)
             found: dict[int, list[Finding]] = {}
             for place, finding in (*_placed(repaired.row, repaired.invalid), *_carried(repaired.row)):
                 found.setdefault(place, []).append(finding)
@@ -104,12 +130,14 @@ class LabelCleaner:
         breaches: Sequence[tuple[Breach, ...]] = [()] * len(rows)
         if self.contract is not None:
             breaches = self.contract.check_rows(rows, splits=tuple(self.params.split.ratios))
-        for row, before, gone, found, broken in zip(rows, raw, dropped, invalid, breaches, strict=True):
+        taken = zip(rows, raw_rows, dropped, invalid, added, breaches, strict=True)
+        for row, before, gone, found, came, broken in taken:
             for breach in broken:
                 if breach.position is not None:
                     found.setdefault(breach.position, []).append(breach.finding)
             whole = [breach.finding for breach in broken if breach.position is None]
-            self._settle(row, before, gone, found, whole)
+            if self._settle(row, before, gone, found, whole):
+                self.added_annotations += came
 
     def _settle(
         self,
@@ -118,10 +146,10 @@ class LabelCleaner:
         dropped: Sequence[tuple[Row, Finding]],
         found: dict[int, list[Finding]],
         whole: list[Finding],
-    ) -> None:
-        """Do with what is invalid as ``on_invalid`` says.
+    ) -> bool:
+        """Do with what is invalid as ``on_invalid`` says; False for a sample that is turned away.
 
-        A sample that is turned away takes what was ``dropped`` of it along: each annotation is counted once.
+        It takes what was ``dropped`` of it along, as it came: each annotation is counted once.
         """
         self.invalid_annotations += len(found)
         self.invalid_samples += bool(whole)
@@ -134,12 +162,12 @@ class LabelCleaner:
             findings = [*whole, *(finding for items in found.values() for finding in items)]
             findings += [finding for _, finding in dropped]
             self.reject_sample(raw, findings[0].code, findings[0].message, findings)
-            return
+            return False
         for annotation, finding in dropped:
             self._reject_annotation(raw, annotation, [finding])
         if not found:
             self.kept.add(row)
-            return
+            return True
         kept = []
         for place, annotation in enumerate(row["annotations"]):
             findings = found.get(place, [])
@@ -153,6 +181,7 @@ class LabelCleaner:
                 kept.append(annotation)
         lost = len(kept) < len(row["annotations"])
         self.kept.add(with_annotations(row, kept, lost=lost))
+        return True
 
     def take_late(self, row: Row, findings: Sequence[Finding]) -> None:
         """A sample that breaks the contract only now that it has its split, turned away; call ``check`` at the end."""

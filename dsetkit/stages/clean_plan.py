@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -70,7 +70,7 @@ def make_plan(params: CleanParams, labels: LabelCleaner, kept: Spool, contract: 
     plan = Plan(table["key"].to_pylist(), np.ones(len(kept), dtype=np.bool_))
     _turn_away_for_quality(params, labels, kept, table, plan)
     decisions = _decide_duplicates(params, labels, kept, table, plan)
-    _split(params, table, plan, decisions)
+    _split(params, labels.splits, table, plan, decisions)
     if contract is not None and contract.samples:
         _check_samples(params, labels, kept, contract, plan)
     return plan
@@ -122,7 +122,14 @@ def _decide_duplicates(
     return decisions
 
 
-def _split(params: CleanParams, table: pa.Table, plan: Plan, decisions: duplicates.Decisions) -> None:
+def _split(
+    params: CleanParams, decided: Mapping[str, str], table: pa.Table, plan: Plan, decisions: duplicates.Decisions
+) -> None:
+    """``decided``: key → split by a correction; that of a duplicate goes to the one that stays, if it has none."""
+    splits = dict(decided)
+    for key, verdict in decisions.verdicts.items():
+        if key in decided and verdict.duplicate_of is not None:
+            splits.setdefault(verdict.duplicate_of, decided[key])
     places = np.flatnonzero(plan.stays).tolist()
     staying = table.take(pa.array(places, pa.int64()))
     subsets = [
@@ -135,6 +142,7 @@ def _split(params: CleanParams, table: pa.Table, plan: Plan, decisions: duplicat
         subsets=subsets,
         groups=decisions.groups,
         split_groups=staying["split_group"].to_pylist(),
+        splits=[splits.get(plan.keys[place]) for place in places] if splits else None,
     )
     plan.issues.extend(found.issues)
     for place, split, group in zip(places, found.split, found.split_group, strict=True):

@@ -9,9 +9,10 @@ from typing import Any
 from dsetkit.errors import UsageError
 from dsetkit.spec.lock import ToolsLock
 from dsetkit.spec.params import SourceParams
+from dsetkit.stages.corrections import make_corrections_folder
 from dsetkit.stages.demo import demo_params, write_demo
 from dsetkit.stages.manage import add_source
-from dsetkit.stages.project import PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
+from dsetkit.stages.project import CORRECTIONS, PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_yaml, root_value, save_yaml
 from dsetkit.storage.atomic import write_atomic
@@ -97,7 +98,8 @@ def write_project(root: Path, *, demo: bool = False) -> list[str]:
     """
     prepare_folder(root)
     (root / "data" / "raw").mkdir(parents=True, exist_ok=True)
-    written = [PARAMS, "dvc.yaml", SOURCES_LOCK, TOOLS_LOCK, "schemas/"]
+    written = [PARAMS, "dvc.yaml", SOURCES_LOCK, TOOLS_LOCK, "schemas/", f"{CORRECTIONS}/"]
+    make_corrections_folder(root)
     write_atomic(root / "dvc.yaml", (_starter() / "dvc.yaml").read_bytes())
     _copy_schemas(root / "schemas")
     write_atomic(root / SOURCES_LOCK, b"{}\n")

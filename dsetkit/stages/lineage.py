@@ -17,9 +17,11 @@ def raw_digest(project: Project, name: str) -> str:
 
 
 def clean_digest(project: Project) -> str:
-    """Of the params that ``clean`` reads."""
-    params = project.params
-    return _digest(project, *params.sources.values(), params.clean, params.schema_)
+    """Of the params and the corrections that ``clean`` reads; without corrections, of the params alone."""
+    params, corrections = project.params, project.corrections_state()
+    return _digest(
+        project, *params.sources.values(), params.clean, params.schema_, *([corrections] if corrections else [])
+    )
 
 
 def augment_digest(project: Project) -> str:

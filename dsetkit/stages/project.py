@@ -25,6 +25,7 @@ from dsetkit.storage.url import to_local
 PARAMS = "params.yaml"
 SOURCES_LOCK = "sources.lock.yaml"
 TOOLS_LOCK = "tools.lock.yaml"
+CORRECTIONS = "corrections"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,20 @@ class Project:
         """Where the augmented snapshot stands."""
         return self.root / "data" / "augmented"
 
+    def correction_files(self) -> list[Path]:
+        """What is called ``corrections/*.jsonl``, sorted by name; links and folders too, which are not to be read."""
+        folder = self.root / CORRECTIONS
+        names = [name for name in os.listdir(folder) if name.endswith(".jsonl")] if folder.is_dir() else []
+        return [folder / name for name in sorted(names, key=os.fsencode)]
+
+    def corrections_state(self) -> dict[str, str]:
+        """The digest of each file of corrections that says something, by its path in the project."""
+        return {
+            f"{CORRECTIONS}/{path.name}": hashlib.sha256(data).hexdigest()
+            for path in self.correction_files()
+            if path.is_file() and not path.is_symlink() and (data := path.read_bytes()).strip()
+        }
+
     def check_tools(self) -> dict[str, str]:
         """The versions that bytes depend on.
 
@@ -139,7 +154,9 @@ class Project:
         """
         return None if reference is None else load_contract(reference, self.root)
 
-    def state(self, *, sections: tuple[str, ...], sources: tuple[str, ...] = ()) -> dict[str, str]:
+    def state(
+        self, *, sections: tuple[str, ...], sources: tuple[str, ...] = (), corrections: bool = False
+    ) -> dict[str, str]:
         """Digests of what DVC will record as a stage's params and dependencies, by name, read anew from the disk."""
         document = load_yaml(self.root / PARAMS)
         state = {f"{PARAMS}: {section}": digest_of(_jsonable(_lookup(document, section))) for section in sections}
@@ -147,6 +164,8 @@ class Project:
             path = self.root / SOURCES_LOCK
             locks = load_yaml(path) if path.is_file() else {}
             state.update({f"{SOURCES_LOCK}: {name}": digest_of(_jsonable(locks.get(name))) for name in sources})
+        if corrections:
+            state.update(self.corrections_state())
         tools = self.root / TOOLS_LOCK
         state[TOOLS_LOCK] = hashlib.sha256(tools.read_bytes()).hexdigest() if tools.is_file() else ""
         schemas = self.root / "schemas"
