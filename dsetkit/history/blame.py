@@ -1,4 +1,4 @@
-"""Which version last changed each annotation of a sample."""
+"""Which version last changed each annotation of a sample, and by which correction, if it was one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from dsetkit.errors import DsetkitError, NotFoundError
 from dsetkit.history.log import versions
 from dsetkit.history.objects import Objects
+from dsetkit.history.repository import git
 from dsetkit.history.revisions import Commit
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.arrow import Row
+from dsetkit.spec.correction import Correction, noted_ids, parse_corrections
 
 
 class Blamed(NamedTuple):
@@ -20,6 +22,10 @@ class Blamed(NamedTuple):
     commit: Commit
     is_whole: bool
     """False where an earlier version could not be read, so that the change may be older."""
+    correction_id: str | None = None
+    """Of the correction that made the change, if one did."""
+    correction: Correction | None = None
+    """That correction, where ``corrections/`` of the version still has it."""
 
 
 def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD") -> tuple[str, list[Blamed]]:
@@ -51,7 +57,7 @@ def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD")
             before = _annotations(snapshot, whole)
             for at, row in list(pending.items()):
                 if not _is_in(row, before):
-                    found[at] = Blamed(row, last, True)
+                    found[at] = _blamed(root, row, last, before)
                     del pending[at]
         last = version.commit
         if not pending:
@@ -62,8 +68,29 @@ def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD")
             name=stage,
             hint="Commit one (git add dvc.lock, git commit), or name another with --stage; see dsetkit log.",
         )
-    found.update({at: Blamed(row, last, True) for at, row in pending.items()})
+    found.update({at: _blamed(root, row, last, []) for at, row in pending.items()})
     return whole, [found[at] for at in range(len(order))]
+
+
+def _blamed(root: Path, annotation: Row, commit: Commit, before: list[Row]) -> Blamed:
+    """``before``: the sample's annotations in the version in front of the commit."""
+    twin = next((row for row in before if row["id"] == annotation["id"]), {})
+    known = noted_ids(twin.get("issues", ()))
+    new = [name for name in noted_ids(annotation.get("issues", ())) if name not in known]
+    if not new:
+        return Blamed(annotation, commit, True)
+    return Blamed(annotation, commit, True, new[-1], _corrections_at(root, commit.rev).get(new[-1]))
+
+
+def _corrections_at(root: Path, rev: str) -> dict[str, Correction]:
+    """All corrections of a commit, by id; lines that are none are passed over."""
+    names = git(root, "ls-tree", "-z", "--name-only", rev, "--", "./corrections/") or ""
+    found: dict[str, Correction] = {}
+    for name in names.split("\0"):
+        if name.endswith(".jsonl"):
+            data = (git(root, "show", f"{rev}:./{name}") or "").encode()
+            found.update({item.correction.id: item.correction for item in parse_corrections(data, name)[0]})
+    return found
 
 
 def _annotations(snapshot: Snapshot | None, key: str) -> list[Row]:

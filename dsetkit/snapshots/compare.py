@@ -69,7 +69,7 @@ def _compare_samples(old: Snapshot, new: Snapshot) -> tuple[SampleChanges, Annot
         (came.get(key, key), key) for key in other.digests if key in came or (key in mine.digests and key not in went)
     ]
     paired_old, paired_new = {a for a, _ in pairs}, {b for _, b in pairs}
-    entries = Entries()
+    entries = Entries(went)
     for start in range(0, len(pairs), _AT_ONCE):
         batch = pairs[start : start + _AT_ONCE]
         ours = old.rows_at([mine.places[a] for a, _ in batch])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -39,7 +40,9 @@ _ANNOTATION_FIELDS = tuple(
 class Entries:
     """The entries of a diff that come from samples of both snapshots, by the name of their list."""
 
-    def __init__(self) -> None:
+    def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
+        """``renamed``: old key → new key of samples that kept their picture under another key."""
+        self._renamed = renamed or {}
         self.samples: dict[str, list[Any]] = {"reencoded": [], "split_changed": [], "changed": []}
         self.annotations: dict[str, list[Any]] = {
             name: [] for name in ("added", "removed", "moved", "recategorized", "changed")
@@ -57,7 +60,7 @@ class Entries:
             self.samples["split_changed"].append(
                 SplitChange(key=key, old_split=old.get("split"), split=new.get("split"))
             )
-        fields = _differing(old, new, _SAMPLE_FIELDS, Sample)
+        fields = self._changed_fields(old, new)
         ours, theirs = old.get("annotations") or [], new.get("annotations") or []
         scale = _scale(old, new)
         if scale is not None or _differ(ours, theirs):
@@ -66,6 +69,23 @@ class Entries:
                 fields = (_silent(ours, theirs),)
         if fields:
             self.samples["changed"].append(SampleChange(key=key, fields=fields))
+
+    def _changed_fields(self, old: Row, new: Row) -> tuple[FieldChange, ...]:
+        names = {change.name for change in _differing(self._followed(old, new), new, _SAMPLE_FIELDS, Sample)}
+        return _differing(old, new, [name for name in _SAMPLE_FIELDS if name in names], Sample) if names else ()
+
+    def _followed(self, old: Row, new: Row) -> Row:
+        """The old row with what follows from a new key alone as the new one has it: said once, it is a renamed sample.
+
+        That is the picture's place in its source, where both keys are made of it, and the keys of what it derives from.
+        """
+        out = dict(old)
+        if old["key"] != new["key"] and _is_at_its_key(old) and _is_at_its_key(new):
+            place = {name: new["provenance"][name] for name in _PLACE}
+            out["provenance"] = {**old["provenance"], **place}
+        if self._renamed and old.get("derived_from"):
+            out["derived_from"] = [self._renamed.get(key, key) for key in old["derived_from"]]
+        return out
 
     def _count(self) -> int:
         return sum(len(entries) for group in (self.samples, self.annotations) for entries in group.values())
@@ -111,6 +131,16 @@ class Entries:
             fields = (*fields, *_differing(old, new, ("keypoints",), Annotation))
         if fields:
             self.annotations["changed"].append(AnnotationChange(**head, category=category, fields=fields))
+
+
+_PLACE = ("source", "uri")
+
+
+def _is_at_its_key(row: Row) -> bool:
+    """Whether the key is the picture's source and place in it, as keys of sources are."""
+    provenance = row.get("provenance") or {}
+    source, uri = (provenance.get(name) for name in _PLACE)
+    return bool(source and uri) and unicodedata.normalize("NFC", f"{source}/{uri}") == row["key"]
 
 
 _Scale = tuple[float, float, int, int]

@@ -164,9 +164,9 @@ class Store:
         return self._to_rows(table.slice(within - start, count), part)
 
     def _group(self, part: int, group: int) -> tuple[int, pa.Table]:
-        """A row group of a part: number of its first row, and its table."""
+        """A row group of a part: number of its first row, and its table, without columns that say nothing in it."""
         file = self._files[part]
-        return self._groups.get((part, group), lambda: file.read_group_of(file.group_starts[group]))
+        return self._groups.get((part, group), lambda: file.read_telling_of(file.group_starts[group]))
 
     def _to_rows(self, table: pa.Table, part: int) -> list[Row]:
         try:

@@ -30,7 +30,7 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], model: type[BaseModel]) -
 
 
 def rows_from_table(table: pa.Table, model: type[BaseModel]) -> list[Row]:
-    """The table's rows, sparse: fields at their defaults left out. Columns may be some of the class's."""
+    """The table's rows, sparse: fields at their defaults left out. Columns may be some of the class's, at any depth."""
     whole = table.combine_chunks()
     columns = {
         name: whole.column(name).chunk(0) if whole.num_rows else pa.array([], whole.schema.field(name).type)

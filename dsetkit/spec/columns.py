@@ -93,7 +93,7 @@ class _Document:
 
     def documents(self, array: pa.StructArray) -> list[Row | None]:
         """A struct array as sparse rows, None for nulls."""
-        children = dict(zip((field.name for field in self.fields), array.flatten(), strict=True))
+        children = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
         rows: list[Row | None] = list(self.rows(children, len(array)))
         if array.null_count:
             return [row if there else None for row, there in zip(rows, array.is_valid().to_pylist(), strict=True)]

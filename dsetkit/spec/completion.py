@@ -50,7 +50,7 @@ def completed(table: pa.Table, wanted: pa.Schema, model: type[BaseModel], rows: 
     for field in wanted:
         if field.name in table.column_names:
             chunks = table[field.name].chunks
-            done = [_completed(chunk, field.type, _hints(model)[field.name]) for chunk in chunks]
+            done = [_completed(chunk, field.type, hints_of(model)[field.name]) for chunk in chunks]
             columns.append(pa.chunked_array(done, field.type))
         else:
             columns.append(_default(model, field, rows))
@@ -71,7 +71,7 @@ def _misfit(found: Sequence[pa.Field], model: type[BaseModel], path: str) -> tup
         found_field = found[names.index(field.name)]
         inner = _inner(found_field.type, field.type)
         if inner is not None and found_field.nullable == field.nullable:
-            nested = _misfit(inner, _model_of(_hints(model)[field.name]), f"{path}{field.name}.")
+            nested = _misfit(inner, model_of(hints_of(model)[field.name]), f"{path}{field.name}.")
             if nested is not None:
                 return nested
         elif not found_field.equals(field):
@@ -114,9 +114,9 @@ def _completed(array: pa.Array, kind: pa.DataType, hint: Any) -> pa.Array:
         values = array.values.slice(start.as_py(), array.offsets[-1].as_py() - start.as_py())
         item = _completed(values, kind.value_type, get_args(_bare(hint))[0])
         return pa.ListArray.from_arrays(pc.subtract(array.offsets, start), item, type=kind, mask=mask)
-    model = _model_of(hint)
+    model = model_of(hint)
     children = [
-        _completed(array.field(place), field.type, _hints(model)[field.name])
+        _completed(array.field(place), field.type, hints_of(model)[field.name])
         if (place := array.type.get_field_index(field.name)) >= 0
         else _default(model, field, len(array))
         for field in kind
@@ -125,11 +125,12 @@ def _completed(array: pa.Array, kind: pa.DataType, hint: Any) -> pa.Array:
 
 
 def _default(model: type[BaseModel], field: pa.Field, rows: int) -> pa.Array:
-    return _completed(default_column(model, field.name, rows), field.type, _hints(model)[field.name])
+    return _completed(default_column(model, field.name, rows), field.type, hints_of(model)[field.name])
 
 
 @cache
-def _hints(model: type[BaseModel]) -> dict[str, Any]:
+def hints_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The type of each field of a class."""
     return typing.get_type_hints(model, include_extras=True)
 
 
@@ -143,7 +144,7 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
-def _model_of(hint: Any) -> type[BaseModel]:
+def model_of(hint: Any) -> type[BaseModel]:
     """The document class of a column of documents, through lists."""
     hint = _bare(hint)
     while get_origin(hint) is tuple:

@@ -1,4 +1,4 @@
-"""What differs between two snapshots: samples, annotations, categories, params, schema.
+"""What differs between two snapshots: samples, annotations, categories, params, schema, files that decided.
 
 A new value stands under its own name and the old one behind ``old_``. All lists are sorted by key, then by id.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
@@ -23,6 +23,8 @@ class Side(Document):
     name: str
     """``raw/blood``, ``cleaned``, ``augmented``."""
     fingerprint: str
+    rev: str | None = None
+    """The revision it was opened at, as it was named; none for what stands in a folder or at a URL."""
 
 
 class FieldChange(Document):
@@ -178,11 +180,22 @@ class CategoryChanges(Document):
     changed: tuple[CategoryChange, ...] = ()
 
 
+class FileChange(Document):
+    """A file of the contract or of corrections that differs between two revisions."""
+
+    path: str
+    """In the project: ``corrections/blood.jsonl``, ``schemas/detection.py``."""
+    change: Literal["added", "removed", "changed"]
+    lines_added: int | None = None
+    """None where it is no text."""
+    lines_removed: int | None = None
+
+
 class Diff(Document):
     """What differs between two snapshots; ``dsetkit.diff`` makes one.
 
     ``len`` is the number of entries in all lists, so it is false where nothing differs. Samples and categories can
-    only be without entries where both fingerprints are equal; params and schema can differ all the same.
+    only be without entries where both fingerprints are equal; params, schema and files can differ all the same.
     """
 
     __slots__ = ("_pictures",)  # not a field: no part of equality, copies, pickles and JSON
@@ -196,14 +209,17 @@ class Diff(Document):
     """Of two snapshots alone: ``params_digest``, where it differs."""
     schema_: tuple[FieldChange, ...] = Field(default=(), alias="schema")
     """``reference`` and ``digest`` of the contract, where they differ."""
+    files: tuple[FileChange, ...] = ()
+    """Between revisions: files under ``schemas/`` and ``corrections/``, by path."""
 
     def lists(self) -> Iterator[tuple[str, str, Sequence[Any]]]:
-        """Group, name and entries of every list: ``("samples", "added", ...)``; ``params`` and ``schema`` have ""."""
+        """Group, name and entries of every list: ``("samples", "added", ...)``; others than these three have ""."""
         for group in ("samples", "annotations", "categories"):
             for name, entries in getattr(self, group):
                 yield group, name, entries
         yield "params", "", self.params
         yield "schema", "", self.schema_
+        yield "files", "", self.files
 
     def __len__(self) -> int:
         return sum(len(entries) for _, _, entries in self.lists())

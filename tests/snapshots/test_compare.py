@@ -272,6 +272,26 @@ def test_keypoints_hidden_are_changed_and_not_moved(make: Make) -> None:
     assert found.annotations.changed[0].fields[0].name == "keypoints"
 
 
+def test_what_follows_from_a_new_key_alone_is_said_once(make: Make) -> None:
+    def placed(name: str, **fields: Any) -> Any:
+        provenance = {"source": "s", "uri": name, **fields.pop("more", {})}
+        return sample(f"s/{name}", box("0"), digest="one", provenance=provenance, **fields)
+
+    def variant(parent: str) -> Any:
+        return sample(f"s/{parent}.variant", digest="two", derived_from=[f"s/{parent}"])
+
+    found = dsetkit.diff(make([placed("a.jpg"), variant("a.jpg")]), make([placed("b.jpg"), variant("b.jpg")]))
+    assert {name: len(entries) for name, entries in found.samples if entries} == {"renamed": 2}
+    # What does not follow from it is another change: a licence, a place that the key is not made of.
+    found = dsetkit.diff(make([placed("a.jpg")]), make([placed("b.jpg", more={"license": "MIT"})]))
+    assert [(one.old, one.new) for one in found.samples.changed[0].fields] == [
+        ({"source": "s", "uri": "a.jpg"}, {"source": "s", "uri": "b.jpg", "license": "MIT"})
+    ]
+    elsewhere = {"uri": "https://example.org/b.jpg"}
+    found = dsetkit.diff(make([placed("a.jpg")]), make([placed("b.jpg", more=elsewhere)]))
+    assert len(found.samples.changed) == 1
+
+
 def test_renamed_samples_are_compared_too(make: Make) -> None:
     old = make([sample("s/1.jpg", box("0"), digest="a"), sample("s/2.jpg", box("0"), digest="b")])
     new = make([sample("s/2.jpg", box("0", 4), digest="a"), sample("s/3.jpg", box("0"), digest="b", split="val")])

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
-from markupsafe import Markup
-
 from dsetkit.report.drawing.pictures import Pictures
 from dsetkit.report.facts.collect import ProjectFacts
 from dsetkit.report.page.budget import Budget, Purse
@@ -16,7 +11,7 @@ from dsetkit.report.page.choice import CHOICE
 from dsetkit.report.page.clusters import show_clusters
 from dsetkit.report.page.flow import annotation_flows, beyond_bounds, sample_flows
 from dsetkit.report.page.gallery import legend, show_gallery
-from dsetkit.report.page.html import asset, fill
+from dsetkit.report.page.html import fill_page
 from dsetkit.report.page.reading import Shelf
 from dsetkit.report.page.rejected import show_rejected
 from dsetkit.report.page.tile import MOST_DRAWN
@@ -45,13 +40,9 @@ def build_page(project: Project, facts: ProjectFacts, change: Change | None) -> 
     clusters = show_clusters(shelf, params.report.clusters, pictures, purse.put(budget.clusters))
     rejected = show_rejected(shelf, params.report.rejected, pictures, purse.put(budget.rejected))
     samples, annotations = sample_flows(facts, shelf), annotation_flows(facts)
-    style, script = asset("page.css"), asset("page.js")
-    page = fill(
+    return fill_page(
         "page.html.j2",
         title=params.card.title or ", ".join(facts.raw) or "Dataset",
-        policy=_policy(style, script),
-        style=Markup(style),
-        script=Markup(script),
         facts=facts,
         params=params,
         points=judge(facts, [*samples, *annotations]),
@@ -70,21 +61,9 @@ def build_page(project: Project, facts: ProjectFacts, change: Change | None) -> 
         clusters=clusters,
         variants=variants,
         change=changed,
+        previous=None if change is None else change.previous,
         no_earlier=NO_EARLIER,
         examples_limit=EXAMPLES,
         pictures=pictures,
         stages=[*facts.raw.values(), facts.cleaned, *filter(None, [facts.augmented])],
     )  # fmt: skip
-    return page.encode("utf-8", "replace")
-
-
-def _policy(style: str, script: str) -> str:
-    """What the page may do, https://www.w3.org/TR/CSP3/: only its own style, its own script, its own pictures."""
-    return (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

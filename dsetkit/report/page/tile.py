@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -37,6 +37,8 @@ class LabelRow:
     color: str
     where: str
     facts: str
+    changed: bool = False
+    """Whether it is one of those that differ, where two label sets are compared."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Tile:
     """A sentence under the picture."""
     labelled: str = "no"
     """``no``, ``partial``, ``yes``."""
+    compared: bool = False
+    """Whether its labels are compared with others, so that those that changed stand out and come first."""
     html: str = ""
     """The tile as it stands on the page: Markup."""
 
@@ -85,7 +89,7 @@ class Tile:
     @property
     def crowded(self) -> bool:
         """Whether names would cover the picture."""
-        return self.annotations > _NAMED
+        return (sum(row.changed for row in self.labels) if self.compared else self.annotations) > _NAMED
 
     @property
     def said(self) -> str:
@@ -105,6 +109,8 @@ class Asked:
     tag: str = ""
     note: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    touched: Collection[str] | None = None
+    """The ids of annotations that differ from another label set, which stand out; None where nothing is compared."""
 
 
 def make_tiles(
@@ -158,9 +164,15 @@ def make_tile(item: Asked, picture: Embedded) -> Tile:
     row = item.row
     frame = Frame(row.get("width_px") or 1, row.get("height_px") or 1)
     annotations: Sequence[Row] = row.get("annotations") or ()
-    drawn = annotations[:MOST_DRAWN]
-    shapes = [item.painter.draw(annotation, place, frame) for place, annotation in enumerate(drawn)]
-    labels = tuple(_label(item.painter, annotation, place) for place, annotation in enumerate(drawn))
+    changed = item.touched or ()
+    drawn = sorted(annotations, key=lambda one: one["id"] not in changed)[:MOST_DRAWN]
+    shapes = [
+        _shape(item.painter.draw(annotation, place, frame), item.touched is None or annotation["id"] in changed)
+        for place, annotation in enumerate(drawn)
+    ]
+    labels = tuple(
+        _label(item.painter, annotation, place, annotation["id"] in changed) for place, annotation in enumerate(drawn)
+    )
     names = (name for one in annotations for name in one.get("categories") or filter(None, [one.get("category")]))
     return Tile(
         key=row["key"],
@@ -179,6 +191,7 @@ def make_tile(item: Asked, picture: Embedded) -> Tile:
         tag=item.tag,
         note=item.note,
         labelled=row.get("labelled") or "no",
+        compared=item.touched is not None,
     )
 
 
@@ -187,11 +200,15 @@ def _wanted(item: Asked) -> Wanted:
     return Wanted(row.get("digest"), row.get("width_px") or 1, row.get("height_px") or 1, item.read)
 
 
-def _label(painter: Painter, annotation: Row, place: int) -> LabelRow:
+def _shape(drawn: Markup, stands_out: bool) -> Markup:
+    return drawn if stands_out or not drawn else Markup('<g class="same">{}</g>').format(drawn)
+
+
+def _label(painter: Painter, annotation: Row, place: int, changed: bool) -> LabelRow:
     box = annotation.get("bbox_xywh_px")
     where = "{}, {} · {} × {}".format(*(number(round(value, 1)) for value in box)) if box else ""
     color = hex_color(painter.color(annotation))
-    return LabelRow(place, label_name(annotation), annotation["kind"], color, where, label_facts(annotation))
+    return LabelRow(place, label_name(annotation), annotation["kind"], color, where, label_facts(annotation), changed)
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.browsers import EVIL, Pages, launched
 from support.pages import PageProject, box, drawn
 
 from dsetkit.imaging.palette import color_at
 
 pytestmark = pytest.mark.browser
 
-EVIL = "<script>alert(1)</script>"
 BOXES = [(40.0, 30.0, 120.0, 80.0), (200.0, 150.0, 60.0, 60.0)]
-ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu"]
 
 Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGS)
-        yield browser
-        browser.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +48,9 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def open_page(browser: Any, page_file: Path) -> Iterator[Open]:
     """Opens the page; at the end nothing may have been logged, asked of the network, or shown by alert()."""
-    pages: list[Any] = []
-    seen: list[str] = []
-
-    def open_page(width: int = 1280, height: int = 900, **context: Any) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": height}, **context)
-        pages.append(page)
-        page.on("console", lambda message: seen.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request", lambda request: seen.append(f"request: {request.url[:90]}") if not _is_own(request.url) else None
-        )
-        page.goto(page_file.as_uri())
-        return page
-
-    def _is_own(url: str) -> bool:
-        return url == page_file.as_uri() or url.startswith("data:")
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert seen == []
+    pages = Pages(browser, page_file)
+    yield pages.open
+    pages.close()
 
 
 def pixels(page: Any, clip: dict[str, float] | None = None) -> Any:

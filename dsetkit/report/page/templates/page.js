@@ -18,25 +18,24 @@
   // Filters of the sheet; all of them must be met.
   const form = byId("filters");
   if (form) {
-    const tiles = [...byId("sheet").querySelectorAll(".tile")].map((tile) => ({
-      tile,
-      split: tile.dataset.split,
-      source: tile.dataset.source,
-      key: tile.dataset.key.toLowerCase(),
-      categories: new Set(JSON.parse(tile.dataset.categories)),
+    const LISTS = { category: "categories", kind: "kinds" };
+    const fields = [...form.querySelectorAll("select")].map((select) => ({ select, name: select.id.slice(2) }));
+    const listed = (item, name) => (LISTS[name] ? JSON.parse(item.dataset[LISTS[name]]) : [item.dataset[name]]);
+    const items = [...byId("sheet").querySelectorAll(":scope > [data-key]")].map((item) => ({
+      item,
+      key: item.dataset.key.toLowerCase(),
+      values: new Map(fields.map(({ name }) => [name, new Set(listed(item, name))])),
     }));
-    const value = (name) => byId("f-" + name).value;
     const apply = () => {
-      const [category, split, source] = ["category", "split", "source"].map(value);
-      const text = value("key").trim().toLowerCase();
+      const text = byId("f-key").value.trim().toLowerCase();
       let shown = 0;
-      for (const one of tiles) {
-        const fits = (!category || one.categories.has(category)) && (!split || one.split === split)
-          && (!source || one.source === source) && one.key.includes(text);
-        one.tile.hidden = !fits;
+      for (const one of items) {
+        const fits = one.key.includes(text)
+          && fields.every(({ select, name }) => !select.value || one.values.get(name).has(select.value));
+        one.item.hidden = !fits;
         shown += fits;
       }
-      byId("f-count").textContent = shown === tiles.length ? `${shown} shown` : `${shown} of ${tiles.length} shown`;
+      byId("f-count").textContent = shown === items.length ? `${shown} shown` : `${shown} of ${items.length} shown`;
       byId("f-none").hidden = shown > 0;
     };
     form.addEventListener("input", apply);
@@ -116,7 +115,8 @@
     at = (place + list.length) % list.length;
     const tile = list[at];
     const picture = tile.querySelector("svg.pic");
-    byId("v-title").textContent = tile.dataset.key;
+    const tag = tile.querySelector("figcaption .tag");
+    byId("v-title").textContent = tag ? `${tile.dataset.key} · ${tag.textContent}` : tile.dataset.key;
     byId("v-place").textContent = `${at + 1} of ${list.length}`;
     svg = picture ? picture.cloneNode(true) : null;
     stage.replaceChildren(svg || tile.querySelector(".missing").cloneNode(true));
