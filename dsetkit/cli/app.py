@@ -9,7 +9,7 @@ import sys
 import typer
 
 import dsetkit
-from dsetkit.cli import labels, look, show, sources, stages, versions
+from dsetkit.cli import backup, corrections, labels, look, rollback, show, sources, stages, verify, versions
 from dsetkit.cli.output import Output
 from dsetkit.errors import DsetkitError
 
@@ -40,8 +40,12 @@ sources.register(app)
 stages.register(app)
 show.register(app)
 look.register(app)
+verify.register(app)
 labels.register(app)
+corrections.register(app)
 versions.register(app)
+backup.register(app)
+rollback.register(app)
 
 
 def run() -> None:
@@ -50,6 +54,7 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks is no reason to fail
     try:
+        rollback.finish_before()
         app()
     except DsetkitError as error:
         Output(as_json="--json" in sys.argv).error(error)

@@ -1,22 +1,16 @@
-"""``why``, ``verify``, ``formats``."""
+"""``why`` and ``formats``."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
-import dsetkit
 from dsetkit.cli.output import Output
-from dsetkit.cli.sources import JSON, REV
+from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import plural
-from dsetkit.errors import UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Format
-from dsetkit.history.revisions import find_project, snapshots_at
-from dsetkit.report.cards.files import card_places, check_cards, project_of
-from dsetkit.spec.issue import Issue
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
 
@@ -36,68 +30,6 @@ def why(
         output.line(f"  a variant of {story.variant_of}, which came through like this:")
     for stage in story.stages:
         _show_stage(output, stage)
-
-
-def verify(
-    path: str | None = typer.Argument(None, help="A snapshot; all of the project's if left out."),
-    rev: str | None = REV,
-    as_json: bool = JSON,
-) -> None:
-    """Recompute all digests and fingerprints; check the cards.
-
-    Cards are to be complete and current. Exit code 1 where something does not match.
-    With --rev, what was recorded then, in DVC's cache and remote; cards are in git and not looked at.
-    """
-    output = Output(as_json=as_json)
-    if rev is not None:
-        _verify_at(output, path, rev)
-    project = Project.find() if path is None else project_of(path)
-    places = [path] if path is not None else [str(place) for place in _built(Project.find())]
-    if not places:
-        raise UsageError("no snapshot is built yet", hint="Build the dataset first: dvc repro; or: dvc pull.")
-    found = []
-    sound = []
-    for place in places:
-        issues = _verify_snapshot(output, place)
-        found.extend(issues)
-        if not issues:
-            sound.append(Path(place).resolve())
-    if project is not None and (carded := [place for place in card_places(project) if place in sound]):
-        with output.progress() as progress:
-            progress.start("verifying cards", None)
-            issues = check_cards(project, carded)
-        found.extend(issues)
-        if not as_json:
-            output.line(f"cards: {'verified' if not issues else plural(len(issues), 'issue')}")
-            output.issues(issues)
-    if as_json:
-        output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
-    raise typer.Exit(1 if found else 0)
-
-
-def _verify_at(output: Output, path: str | None, rev: str) -> NoReturn:
-    """Verify the snapshots of a revision."""
-    root = find_project(Path(path or "."))
-    recorded = [place for place in snapshots_at(root, rev) if place.startswith("data/")]
-    places = [path] if path is not None else [str(root / place) for place in recorded]
-    if not places:
-        raise UsageError(f"{rev} has no snapshot", hint="See dsetkit log for versions that have.")
-    found = [issue for place in places for issue in _verify_snapshot(output, place, rev)]
-    if output.as_json:
-        output.json([issue.model_dump(mode="json", exclude_defaults=True) for issue in found])
-    raise typer.Exit(1 if found else 0)
-
-
-def _verify_snapshot(output: Output, place: str, rev: str | None = None) -> list[Issue]:
-    """What is wrong with one snapshot, told as it is found."""
-    name = _short(place) if rev is None else f"{_short(place)} at {rev}"
-    with output.progress() as progress:
-        progress.start(f"verifying {name}", None)
-        issues = dsetkit.verify(dsetkit.open(place, rev=rev))
-    if not output.as_json:
-        output.line(f"{name}: {'verified' if not issues else plural(len(issues), 'issue')}")
-        output.issues(issues)
-    return issues
 
 
 def formats(
@@ -152,19 +84,6 @@ def _facts(label_format: Format) -> dict[str, Any]:
     }
 
 
-def _short(place: str) -> str:
-    """A path below the working folder, relative to it."""
-    try:
-        return str(Path(place).relative_to(Path.cwd()))
-    except ValueError:
-        return place
-
-
-def _built(project: Project) -> list[Path]:
-    places = [*(project.raw(name) for name in project.params.sources), project.cleaned, project.augmented]
-    return [place for place in places if (place / "snapshot.json").is_file()]
-
-
 def _show_stage(output: Output, stage: StageStory) -> None:
     text = f"{stage.stage}: {stage.outcome}"
     if stage.reason:
@@ -193,5 +112,5 @@ def _show_stage(output: Output, stage: StageStory) -> None:
 
 def register(app: typer.Typer) -> None:
     """Put this room's commands on the application."""
-    for command in (why, verify, formats):
+    for command in (why, formats):
         app.command()(command)

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dsetkit.errors import DsetkitError, NotFoundError, StorageError
 from dsetkit.snapshots.read import Exporter, Snapshot, open_snapshot
 from dsetkit.storage.folder import MappedFolder
-from dsetkit.storage.url import full_range
+from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, reopened, within
+from dsetkit.storage.url import full_range, redact
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+T = TypeVar("T")
+
+MAX_WHOLE_BYTES = 1 << 30
+"""No list of files, document or part of a manifest is larger; what is, is not read into memory."""
+_WORKERS = 16
 _OID = re.compile(r"[0-9a-f]{32}\Z")
 """Of a file; it becomes a path, so nothing else will do."""
 _HINT = "Fetch it where it is (dvc fetch), or push it from where it was made (dvc push --all-commits)."
+_DAMAGED = {
+    "in DVC's cache": "Delete it from DVC's cache and fetch it again.",
+    "in the remote": "Delete it there, and push it again from where it is whole (docs/remotes.md says how).",
+}
 
 
 class Objects:
     """DVC's objects of one project: those of its cache, and those of its remote. Threads may share it.
 
-    Nothing that is read from a remote is kept: a version can be looked into without room for it.
+    Nothing that is read from a remote is kept: a version can be looked into without room for it. A connection that is
+    lost is opened again a few times; each answer has a limit in time, and is hashed where it is a whole object.
     """
 
     def __init__(self, root: Path, *, remote: bool = True) -> None:
@@ -37,6 +51,7 @@ class Objects:
         self._repo: Repo | None = None
         self._closing = ExitStack()
         self._odb: Any = None
+        self._retries = Retries()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _objects, (self.root, self._may_ask)
@@ -52,52 +67,112 @@ class Objects:
         return Path(self._opened().cache.local.oid_to_path(oid))
 
     def read(self, oid: str, what: str) -> bytes:
-        """All bytes of an object. ``what`` is its name in messages. Raises ``NotFoundError``, ``StorageError``."""
+        """All bytes of an object. ``what`` is its name in messages.
+
+        Raises ``NotFoundError`` where it is nowhere; ``StorageError`` where its bytes are not those it is named for,
+        where it is larger than ``MAX_WHOLE_BYTES``, and where the remote cannot be read.
+        """
         path = self.path(oid)
-        with suppress(FileNotFoundError):
-            return path.read_bytes()
-        return self._fetch(oid, what, None, None)
+        try:
+            data, place = path.read_bytes(), "in DVC's cache"
+        except FileNotFoundError:
+            data, place = self._fetch(oid, what, 0, MAX_WHOLE_BYTES + 1), "in the remote"
+        if len(data) > MAX_WHOLE_BYTES:
+            raise StorageError(
+                f"{what} is larger than {MAX_WHOLE_BYTES:,} bytes {place} ({oid})",
+                url=str(self.root),
+                hint="No list or table of a snapshot is; something else was put in its place. See docs/remotes.md.",
+            )
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
+            raise StorageError(f"{what} is damaged {place} ({oid})", url=str(self.root), hint=_DAMAGED[place])
+        return data
 
     def read_range(self, oid: str, what: str, start: int, length: int) -> bytes:
         """Bytes of an object that is in the remote, in one request; fewer where it ends before. Raises as ``read``."""
-        return self._fetch(oid, what, start, start + length) if length else b""
-
-    def size_bytes(self, oid: str) -> int | None:
-        """The size of an object that is in the remote; None where it is not there."""
-        odb = self._remote()
-        if odb is None:
-            return None
-        try:
-            return int(odb.fs.size(odb.oid_to_path(oid)))
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # drivers raise what they like
-            raise self._unreachable(oid, error) from error
-
-    def _fetch(self, oid: str, what: str, start: int | None, end: int | None) -> bytes:
-        odb = self._remote()
-        if odb is None:
-            why = ", and the project has no remote" if self._may_ask else ""
-            raise NotFoundError(f"{what} is not in DVC's cache{why}", name=what, hint=_HINT)
-        try:
-            data: bytes = odb.fs.fs.cat_file(odb.oid_to_path(oid), start=start, end=end)
-        except FileNotFoundError:
-            raise NotFoundError(
-                f"{what} is neither in DVC's cache nor in the remote {odb.fs.unstrip_protocol(odb.path)}",
-                name=what,
-                hint=_HINT,
-            ) from None
-        except Exception as error:  # drivers raise what they like
-            raise self._unreachable(what, error) from error
+        if not length:
+            return b""
+        data = self._fetch(oid, what, start, start + length)
+        if len(data) > length:  # a server that knows no ranges sent the whole object
+            data = data[start : start + length]
         return data
 
+    def size_bytes(self, oid: str) -> int | None:
+        """The size of an object that is in the remote; None where it is not there. Raises ``StorageError``."""
+
+        def asked(driver: Any, path: str) -> int:
+            return int(within(driver, "info", path, seconds=patience_s(0))["size"])
+
+        try:
+            return self._ask(oid, f"object {oid}", asked)
+        except NotFoundError:
+            return None
+
+    def sizes_bytes(self, oids: Iterable[str]) -> dict[str, int | None]:
+        """The size of each object in the cache or else in the remote; None where it is in neither.
+
+        Raises ``StorageError`` where the remote cannot be asked.
+        """
+        found: dict[str, int | None] = {}
+        for oid in oids:
+            try:
+                found[oid] = os.stat(self.path(oid)).st_size
+            except FileNotFoundError:
+                found[oid] = None
+        absent = [oid for oid, size in found.items() if size is None]
+        if absent and self._remote() is not None:
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                found.update(zip(absent, pool.map(self.size_bytes, absent), strict=True))
+        return found
+
+    def _fetch(self, oid: str, what: str, start: int, end: int) -> bytes:
+        """Bytes of an object in the remote, from ``start`` and before ``end``."""
+        seconds = patience_s(end - start if end - start <= MAX_WHOLE_BYTES else None)
+
+        def asked(driver: Any, path: str) -> bytes:
+            return read_between(driver, path, start, end, seconds=seconds)
+
+        return self._ask(oid, what, asked)
+
+    def _ask(self, oid: str, what: str, call: Callable[[Any, str], T]) -> T:
+        """What a call gives for the remote's driver and an object's path there, made again where that may help."""
+
+        def attempt() -> T:
+            odb = self._remote()
+            if odb is None:
+                why = ", and the project has no remote" if self._may_ask else ""
+                raise NotFoundError(f"{what} is not in DVC's cache{why}", name=what, hint=_HINT)
+            try:
+                return call(odb.fs.fs, odb.oid_to_path(oid))
+            except FileNotFoundError:
+                raise NotFoundError(
+                    f"{what} is neither in DVC's cache nor in the remote {redact(odb.fs.unstrip_protocol(odb.path))}",
+                    name=what,
+                    hint=_HINT,
+                ) from None
+            except Exception as error:
+                if may_pass(error):
+                    self._forget(odb)
+                raise
+
+        try:
+            return self._retries(attempt)
+        except DsetkitError:
+            raise
+        except Exception as error:  # drivers raise what they like
+            raise self._unreachable(what, error) from None  # the cause's text may hold a signed URL
+
     def _unreachable(self, what: str, error: Exception) -> StorageError:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return StorageError(
-            f"{what} could not be read from the remote ({said})",
-            url=str(self.root),
-            hint="Check the connection and the credentials (dvc remote list, dvc doctor), then try again.",
-        )
+        said = redact(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        if may_pass(error):
+            message = f"{what} could not be read: the remote did not answer, or the connection was lost ({said})"
+            hint = (
+                "Try again when the network and the server are there; nothing was changed."
+                " dvc fetch brings what is needed into the cache, so that it is there without them."
+            )
+        else:
+            message = f"{what} could not be read from the remote ({said})"
+            hint = "Check its address and your credentials (dvc remote list, dvc doctor; docs/remotes.md)."
+        return StorageError(message, url=str(self.root), hint=hint)
 
     def _opened(self) -> Repo:
         with self._lock:
@@ -122,8 +197,14 @@ class Objects:
                 except NoRemoteError:
                     self._has_remote = False
                 except DvcException as error:
-                    raise self._unreachable("an object", error) from error
+                    raise self._unreachable("an object", error) from None
             return self._odb
+
+    def _forget(self, odb: Any) -> None:
+        """Open the remote anew at the next attempt, if its driver's connection may be lost for good."""
+        with self._lock:
+            if self._odb is odb and reopened(odb.fs.fs) is not odb.fs.fs:
+                self._odb = None
 
 
 def _objects(root: Path, remote: bool) -> Objects:

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dsetkit.errors import StorageError, UsageError
+from dsetkit.errors import NotFoundError, StorageError, UsageError
 from dsetkit.storage.atomic import TEMPORARY_SUFFIX, remove_tree, sync_folder, written
-from dsetkit.storage.url import Remote, check_name, reaching, to_local
+from dsetkit.storage.url import Remote, check_name, to_local
 
 
 class Sink:
@@ -134,8 +134,8 @@ class RemoteSink(Sink):
 
     def _undo(self) -> None:
         for name in sorted(self._names):
-            with contextlib.suppress(StorageError), reaching(self.url, name):
-                self._remote.fs.rm_file(self._remote.join(name))
+            with contextlib.suppress(StorageError, NotFoundError):
+                self._remote.delete(name)
 
 
 def open_sink(dst: str | Path) -> Sink:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import fsspec
 
 from dsetkit.errors import DsetkitError, MissingExtraError, NotFoundError, StorageError, UsageError
+from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, reopened, within
+
+T = TypeVar("T")
 
 _LOCAL = ("file://", "local://")
 _EXTRAS = {
@@ -94,6 +97,8 @@ def not_there(path: Path) -> NotFoundError:
 class Remote:
     """A folder or file that a driver of fsspec reaches. Picklable; the driver is opened at first use.
 
+    What may pass (a lost connection, a busy server) is tried again a few times; each answer has a time limit.
+
     ``url`` is safe to show and to record: credentials in it are redacted. The query string of an ``http(s)`` URL (a
     signed one) is not in it; it is put behind each file's name.
     """
@@ -105,8 +110,9 @@ class Remote:
         self.url = redact(base).rstrip("/")
         self._query = mark + query
         # A server that compresses on the way would count ranges of something else.
-        self._options = {"headers": {"Accept-Encoding": "identity"}} if self.is_http else {}
+        self._options: dict[str, Any] = {"headers": {"Accept-Encoding": "identity"}} if self.is_http else {}
         self._fs, self._root = _open_driver(base)
+        self._retries = Retries()
 
     @property
     def fs(self) -> Any:
@@ -141,7 +147,7 @@ class Remote:
         with reaching(self.url):
             self._fs.invalidate_cache()
             try:
-                found: dict[str, dict[str, Any]] = self._fs.find(self._root + self._query, detail=True)
+                found: dict[str, dict[str, Any]] = self._ask("find", self._root + self._query, detail=True, size=None)
             except FileNotFoundError:
                 return {}
         return {
@@ -156,7 +162,8 @@ class Remote:
     def list(self) -> list[str]:
         """The driver's paths of what stands right in this folder. Raises ``NotFoundError``, ``StorageError``."""
         with reaching(self.url):
-            return [str(path).rstrip("/") for path in self._fs.ls(self._root + self._query, detail=False)]
+            paths = self._ask("ls", self._root + self._query, detail=False, size=None)
+        return [str(path).rstrip("/") for path in paths]
 
     def parent(self) -> tuple[Remote, str]:
         """The folder around this file, and the file's name in it."""
@@ -169,7 +176,7 @@ class Remote:
         """The driver's details of a file; None where it is not there."""
         with reaching(self.url, name):
             try:
-                details: dict[str, Any] = self._fs.info(self.join(name))
+                details: dict[str, Any] = self._ask("info", self.join(name))
             except (FileNotFoundError, NotADirectoryError):
                 return None
             return details
@@ -177,7 +184,7 @@ class Remote:
     def read(self, name: str) -> bytes:
         """All bytes of a file, in one request. Raises ``NotFoundError``, ``StorageError``."""
         with reaching(self.url, name):
-            return bytes(self._fs.cat_file(self.join(name), **self._options))
+            return bytes(self._ask("cat_file", self.join(name), size=None, **self._options))
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """``length`` bytes from ``start``, in one request without reading ahead.
@@ -187,7 +194,10 @@ class Remote:
         if length == 0:
             return b""
         with reaching(self.url, name):
-            data = bytes(self._fs.cat_file(self.join(name), start=start, end=start + length, **self._options))
+            seconds, path = patience_s(length), self.join(name)
+            data = self._try(
+                lambda driver: read_between(driver, path, start, start + length, seconds=seconds, **self._options)
+            )
         if len(data) > length:  # a server that knows no ranges sent the whole file
             data = data[start : start + length]
         return full_range(data, self.url, name, start, length)
@@ -197,10 +207,33 @@ class Remote:
         path = self.join(name)
         with reaching(self.url, name):
             try:
-                self._fs.pipe_file(path, data)
+                self._ask("pipe_file", path, data, size=len(data))
             except FileNotFoundError:
-                self._fs.makedirs(self._fs._parent(path), exist_ok=True)
-                self._fs.pipe_file(path, data)
+                self._ask("makedirs", self._fs._parent(path), exist_ok=True)
+                self._ask("pipe_file", path, data, size=len(data))
+
+    def delete(self, name: str) -> None:
+        """Takes a file away. Raises ``NotFoundError``, ``StorageError``."""
+        with reaching(self.url, name):
+            self._ask("rm_file", self.join(name))
+
+    def _ask(self, method: str, *arguments: Any, size: int | None = 0, **options: Any) -> Any:
+        """What the driver gives; ``size`` is how many bytes go over the line, None where nobody knows."""
+        return self._try(lambda driver: within(driver, method, *arguments, seconds=patience_s(size), **options))
+
+    def _try(self, call: Callable[[Any], T]) -> T:
+        """What a call gives for the driver, made again where that may help."""
+
+        def attempt() -> T:
+            driver = self._fs
+            try:
+                return call(driver)
+            except Exception as error:
+                if may_pass(error) and self._fs is driver:
+                    self._fs = reopened(driver)
+                raise
+
+        return self._retries(attempt)
 
 
 def full_range(data: bytes, url: str, name: str, start: int, length: int) -> bytes:

@@ -24,7 +24,7 @@ def test_init_writes_a_project_and_overwrites_nothing(run: Callable, tmp_path: P
     assert ran.code == 0
     assert ran.json()["created"] == ["git repository", "DVC repository"]
     assert {path.name for path in root.iterdir()} == {
-        ".dvc", ".dvcignore", ".git", "data", "dvc.yaml", "params.yaml", "schemas", "sources.lock.yaml",
+        ".dvc", ".dvcignore", ".git", "corrections", "data", "dvc.yaml", "params.yaml", "schemas", "sources.lock.yaml",
         "tools.lock.yaml",
     }  # fmt: skip
     assert "type = hardlink, copy" in (root / ".dvc" / "config").read_text()
