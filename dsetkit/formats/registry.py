@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 GROUP = "dsetkit.formats"
 
 _OWN = {
-    "coco": "dsetkit.formats.coco:Coco",
-    "csv": "dsetkit.formats.csv_boxes:CsvBoxes",
+    "coco": "dsetkit.formats.coco.format:Coco",
+    "csv": "dsetkit.formats.csv_boxes.format:CsvBoxes",
     "image_folder": "dsetkit.formats.image_folder:ImageFolder",
-    "voc": "dsetkit.formats.voc:Voc",
-    "yolo": "dsetkit.formats.yolo:Yolo",
+    "voc": "dsetkit.formats.voc.format:Voc",
+    "yolo": "dsetkit.formats.yolo.format:Yolo",
 }
 
 

@@ -1,7 +1,7 @@
 """YOLO: a text file a picture, a line an object, numbers as fractions of the upright picture.
 
 Read: Ultralytics' and Roboflow's ``data.yaml`` with ``images`` and ``labels`` folders, darknet's ``obj.data``, or label
-files in any folder beside a list of names (see ``yolo_yaml``, ``yolo_read``, ``yolo_text``). A picture without a label
+files in any folder beside a list of names (see ``names``, ``read``, ``text``). A picture without a label
 file is not labelled; one with an empty file is labelled and shows nothing.
 
 Written: ``data.yaml`` (without ``path``, so it works from its own folder), ``images/<split>/<name>`` and
@@ -25,9 +25,9 @@ from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places, safe_part
-from dsetkit.formats.yolo_read import HEAD_BYTES, NO_SPLIT, YoloReader, find_label_files, picture_twin
-from dsetkit.formats.yolo_text import Line, looks_like_labels, rows_of_lines
-from dsetkit.formats.yolo_yaml import NO_SPLIT_KEYS, SPLIT_KEYS, Naming, is_naming_file, naming_files
+from dsetkit.formats.yolo.names import NO_SPLIT_KEYS, SPLIT_KEYS, Naming, is_naming_file, naming_files
+from dsetkit.formats.yolo.read import HEAD_BYTES, NO_SPLIT, YoloReader, find_label_files, picture_twin
+from dsetkit.formats.yolo.text import Line, looks_like_labels, rows_of_lines
 from dsetkit.imaging.probe import read_size
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsetkit.errors import FormatError
-from dsetkit.formats import coco
-from dsetkit.formats.coco import _read
-from dsetkit.formats.coco_columns import CocoColumnsReader
-from dsetkit.formats.coco_files import find_files, only_file
-from dsetkit.formats.coco_read import CocoReader
-from dsetkit.formats.coco_stream import CocoStream, NotInPieces
+from dsetkit.formats.coco import format as coco
+from dsetkit.formats.coco.columns import CocoColumnsReader
+from dsetkit.formats.coco.files import find_files, only_file
+from dsetkit.formats.coco.format import _read
+from dsetkit.formats.coco.read import CocoReader
+from dsetkit.formats.coco.stream import CocoStream, NotInPieces
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.reading import read_labels
@@ -128,7 +128,7 @@ def same(folder: Path) -> bool:
 @given(documents(), st.sampled_from([None, 2]), st.sampled_from([1, 300, 10**6]))
 def test_columns_are_rows(tmp_path_factory: Any, document: dict[str, Any], indent: int | None, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsetkit.formats.coco_stream.PIECE_BYTES", piece)
+        patch.setattr("dsetkit.formats.coco.stream.PIECE_BYTES", piece)
         same(put(tmp_path_factory.mktemp("x"), json.dumps(document, indent=indent)))
 
 
@@ -254,7 +254,7 @@ IMAGES, CATEGORIES = '"images":[{"id":1,"file_name":"a.jpg"}]', '"categories":[{
 )
 @pytest.mark.parametrize("piece", [1, 10**6])
 def test_hostile_text(tmp_path: Path, monkeypatch: Any, text: str, piece: int) -> None:
-    monkeypatch.setattr("dsetkit.formats.coco_stream.PIECE_BYTES", piece)
+    monkeypatch.setattr("dsetkit.formats.coco.stream.PIECE_BYTES", piece)
     monkeypatch.setattr(coco, "COLUMNS_FROM_BYTES", 1)
     path = put(tmp_path, text) / "0.json"
 

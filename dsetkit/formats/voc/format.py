@@ -28,10 +28,10 @@ from dsetkit.formats.loss import Ledger
 from dsetkit.formats.matching import extension_of_path
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places, safe_part
-from dsetkit.formats.voc_read import VocReader
-from dsetkit.formats.voc_sets import ESCAPE, is_mask, is_set_file
-from dsetkit.formats.voc_write import Coordinates, ObjectWriter, category_name, clean_text
-from dsetkit.formats.voc_xml import SOURCE_FIELDS, UNKNOWN
+from dsetkit.formats.voc.read import VocReader
+from dsetkit.formats.voc.sets import ESCAPE, is_mask, is_set_file
+from dsetkit.formats.voc.write import Coordinates, ObjectWriter, category_name, clean_text
+from dsetkit.formats.voc.xml import SOURCE_FIELDS, UNKNOWN
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.storage.sink import Sink

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from dsetkit.formats.carry import convert
-from dsetkit.formats.coco_read import OWN, may_be_geometry
-from dsetkit.formats.coco_shapes import read_shape, write_keypoints
+from dsetkit.formats.coco.read import OWN, may_be_geometry
+from dsetkit.formats.coco.shapes import read_shape, write_keypoints
 from dsetkit.formats.loss import Ledger
 from dsetkit.geometry.rle import mask_from_polygons
 from dsetkit.geometry.shape import enclosure

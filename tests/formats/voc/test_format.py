@@ -20,8 +20,8 @@ from dsetkit.formats.loss import Ledger, LossReport
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing import FormatContract
-from dsetkit.formats.voc import Voc
-from dsetkit.formats.voc_xml import XmlRefusedError, parse_xml, read_document
+from dsetkit.formats.voc.format import Voc
+from dsetkit.formats.voc.xml import XmlRefusedError, parse_xml, read_document
 from dsetkit.formats.writing import write_labels
 from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.category import Category

@@ -2,9 +2,9 @@
 
 Nearly all annotations of a big file are outlines and boxes in which nothing is wrong: they are read by the piece, with
 array arithmetic. Every other one (masks, keypoints, captions, attributes, anything to note) is read as
-``coco_read`` reads all, at its place, so that rows, issues and their order are the same.
+``read`` reads all, at its place, so that rows, issues and their order are the same.
 
-What needs all annotations of a picture at once raises ``NotInPieces``; the files are then read by ``coco_read``:
+What needs all annotations of a picture at once raises ``NotInPieces``; the files are then read by ``read``:
 annotations without an id or with one that their picture has already, pictures in several files, more keypoints than
 their category names, a document in which something is not what it should be.
 """
@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsetkit.formats.annotation_columns import AnnotationColumns, Floats, Outlines, RepeatedIdError, outlines_of
-from dsetkit.formats.coco_files import CocoFile
-from dsetkit.formats.coco_head import ident
-from dsetkit.formats.coco_json import Parsed
-from dsetkit.formats.coco_read import CocoReader, FileReader
-from dsetkit.formats.coco_shapes import LIMIT_PX, POLYGON_SLACK_PX
-from dsetkit.formats.coco_stream import CocoStream, NotInPieces, has_annotations
+from dsetkit.formats.coco.document import Parsed
+from dsetkit.formats.coco.files import CocoFile
+from dsetkit.formats.coco.head import ident
+from dsetkit.formats.coco.read import CocoReader, FileReader
+from dsetkit.formats.coco.shapes import LIMIT_PX, POLYGON_SLACK_PX
+from dsetkit.formats.coco.stream import CocoStream, NotInPieces, has_annotations
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.text import utf8_json
@@ -242,7 +242,7 @@ class _Batch:
 def enclose(outlines: Outlines, given: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Boxes (x, y, width, height; n × 4) of annotations, and of which of them there is something to note.
 
-    As ``coco_shapes.read_shape``: the box that is given (NaN where none is) counts if it is the outline's own within
+    As ``shapes.read_shape``: the box that is given (NaN where none is) counts if it is the outline's own within
     ``POLYGON_SLACK_PX``. Noted are others, coordinates beyond ``LIMIT_PX``, and rings that are empty or of half pairs.
     """
     own = np.full(given.shape, np.nan)

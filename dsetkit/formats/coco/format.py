@@ -7,7 +7,7 @@ annotation without a box is a label of the whole picture). Panoptic files are pa
 Written are ``annotations/instances_<split>.json`` (all that is located), ``captions_<split>.json``,
 ``labels_<split>.json`` and ``image_info_<split>.json`` (pictures nobody labelled), each only if it has something to
 say, without ``_<split>`` where a picture has none; pictures lie in ``images/<key>`` and ``file_name`` is the path from
-there. Category ids are 1 + index. See ``coco_write`` for the other ids.
+there. Category ids are 1 + index. See ``write`` for the other ids.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
-from dsetkit.formats.coco_columns import CocoColumnsReader
-from dsetkit.formats.coco_files import KINDS, CocoFile, find_files, only_file
-from dsetkit.formats.coco_read import CocoReader
-from dsetkit.formats.coco_stream import NotInPieces
-from dsetkit.formats.coco_write import CocoPlan, carry, write
+from dsetkit.formats.coco.columns import CocoColumnsReader
+from dsetkit.formats.coco.files import KINDS, CocoFile, find_files, only_file
+from dsetkit.formats.coco.read import CocoReader
+from dsetkit.formats.coco.stream import NotInPieces
+from dsetkit.formats.coco.write import CocoPlan, carry, write
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -99,7 +99,7 @@ class Coco(Format):
         return CocoPlan(export, super().prepare(export, options, ledger), ledger)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """See ``coco_write.carry``."""
+        """See ``write.carry``."""
         return carry(row, prepared, self.capabilities, ledger)
 
     def write(self, export: Export, sink: Sink, options: Options) -> None:

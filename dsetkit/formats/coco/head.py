@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsetkit.formats.coco_files import CocoFile
+from dsetkit.formats.coco.files import CocoFile
 from dsetkit.formats.issues import IssueList
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Severity

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsetkit.formats.coco_files import CocoFile
-from dsetkit.formats.coco_head import Categories, Notes, ident, read_licenses
-from dsetkit.formats.coco_json import Parsed, parse
-from dsetkit.formats.coco_shapes import POLYGON_SLACK_PX, read_shape
+from dsetkit.formats.coco.document import Parsed, parse
+from dsetkit.formats.coco.files import CocoFile
+from dsetkit.formats.coco.head import Categories, Notes, ident, read_licenses
+from dsetkit.formats.coco.shapes import POLYGON_SLACK_PX, read_shape
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex, reduce_name
@@ -35,7 +35,7 @@ _MAX_SIDE_PX = 2**31 - 1
 
 
 class CocoReader:
-    """Takes files one after another, gives one label set. Feed it in the order of ``coco_files.KINDS``."""
+    """Takes files one after another, gives one label set. Feed it in the order of ``files.KINDS``."""
 
     def __init__(self, pictures: PictureIndex, image_root: str = "") -> None:
         self.pictures = pictures

@@ -11,8 +11,8 @@ from dsetkit.formats.join import join
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.matching import ByStem, closest, extension_of_path, stem_of, subset_of_folders, without_extension
 from dsetkit.formats.pictures import PictureIndex, reduce_name
-from dsetkit.formats.voc_sets import mask_issue, read_labelmap, read_lists
-from dsetkit.formats.voc_xml import MAX_XML_BYTES, VocDocument, XmlRefusedError, parse_xml, read_document
+from dsetkit.formats.voc.sets import mask_issue, read_labelmap, read_lists
+from dsetkit.formats.voc.xml import MAX_XML_BYTES, VocDocument, XmlRefusedError, parse_xml, read_document
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Severity

@@ -16,9 +16,9 @@ from typing import Any
 from dsetkit.formats.base import Export
 from dsetkit.formats.capabilities import Capabilities
 from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
-from dsetkit.formats.coco_files import split_name
-from dsetkit.formats.coco_fit import fit_annotation
-from dsetkit.formats.coco_shapes import write_keypoints
+from dsetkit.formats.coco.files import split_name
+from dsetkit.formats.coco.fit import fit_annotation
+from dsetkit.formats.coco.shapes import write_keypoints
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.places import Places, safe_part, safe_path
 from dsetkit.geometry.shape import area_px2

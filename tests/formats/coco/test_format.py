@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from dsetkit.errors import FormatError
 from dsetkit.formats import registry
-from dsetkit.formats.coco import Coco
+from dsetkit.formats.coco.format import Coco
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing import FormatContract, MemoryExport, files_of
 from dsetkit.formats.writing import check_losses, write_labels

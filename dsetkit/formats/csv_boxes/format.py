@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
 from dsetkit.formats.carry import carry_row, withdraw_labelled
-from dsetkit.formats.csv_columns import MEANINGS, Columns, find_columns, header_line, records
-from dsetkit.formats.csv_read import CsvReader, subsets_by_name
+from dsetkit.formats.csv_boxes.columns import MEANINGS, Columns, find_columns, header_line, records
+from dsetkit.formats.csv_boxes.read import CsvReader, subsets_by_name
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.pictures import PictureIndex

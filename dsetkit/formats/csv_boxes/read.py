@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import SUBSET_NAMES, Options
-from dsetkit.formats.csv_columns import Columns, find_columns, header_line, records
+from dsetkit.formats.csv_boxes.columns import Columns, find_columns, header_line, records
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex

@@ -7,7 +7,7 @@ import pytest
 
 from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats import registry
-from dsetkit.formats.csv_boxes import CsvBoxes
+from dsetkit.formats.csv_boxes.format import CsvBoxes
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing import FormatContract, files_of, plain_export
 from dsetkit.formats.writing import write_labels

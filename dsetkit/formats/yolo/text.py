@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from dsetkit.formats.issues import IssueList
-from dsetkit.formats.yolo_yaml import MAX_CLASS_ID, Naming
+from dsetkit.formats.yolo.names import MAX_CLASS_ID, Naming
 from dsetkit.spec.arrow import Row
 
 MAX_LABEL_BYTES = 64 * 1024 * 1024

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from dsetkit.formats.loss import Ledger
-from dsetkit.formats.voc_xml import FLAGS, degenerate_finding, read_angle, read_flag, read_value
+from dsetkit.formats.voc.xml import FLAGS, degenerate_finding, read_angle, read_flag, read_value
 from dsetkit.geometry.shape import enclosure
 from dsetkit.spec.arrow import Row
 

@@ -10,8 +10,8 @@ from dsetkit.formats.issues import KEPT, IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.matching import ByStem, closest, subset_of_folders, without_extension
 from dsetkit.formats.pictures import PictureIndex, reduce_name
-from dsetkit.formats.yolo_text import MAX_LABEL_BYTES, Line, looks_like_labels, read_lines, rows_of_lines
-from dsetkit.formats.yolo_yaml import SPLIT_KEYS, Naming, find_namings, find_place, is_naming_file, nearest
+from dsetkit.formats.yolo.names import SPLIT_KEYS, Naming, find_namings, find_place, is_naming_file, nearest
+from dsetkit.formats.yolo.text import MAX_LABEL_BYTES, Line, looks_like_labels, read_lines, rows_of_lines
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dsetkit.formats.coco_json import RawAnnotation, RawFile
+from dsetkit.formats.coco.document import RawAnnotation, RawFile
 
 PIECE_BYTES = 256 * 1024
 """How much is parsed at a time, at least: as much as stays in a processor's second cache as Python values."""
@@ -40,7 +40,7 @@ def has_annotations(data: bytes) -> bool:
 
 
 class CocoStream:
-    """One document. ``head`` is all of it but its annotations, checked as ``coco_json.parse`` does; there is a mark
+    """One document. ``head`` is all of it but its annotations, checked as ``document.parse`` does; there is a mark
     where they were.
 
     Raises ``NotInPieces`` where there are no annotations to be found, or the head is no COCO.

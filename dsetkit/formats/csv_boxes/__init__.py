@@ -1,0 +1,1 @@
+"""CSV label tables: ``format`` is the class, beside it what it reads and writes with."""
