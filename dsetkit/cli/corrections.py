@@ -128,7 +128,7 @@ def correct(
 @corrections_app.command("from")
 def corrections_from(
     file: str = typer.Argument(help="Labels that a label tool gave back: a file or a folder."),
-    why: str = WHY,
+    why: str | None = typer.Option(None, "--why", help="The reason, in a sentence; else: taken from FILE."),
     snapshot: str = typer.Option("data/cleaned", "--snapshot", help="What was exported: a path in the project."),
     rev: str | None = typer.Option(None, "--rev", help="As it was when it was exported: a tag, commit or branch."),
     format: str | None = typer.Option(
@@ -144,7 +144,7 @@ def corrections_from(
 ) -> None:
     """Take what a label tool changed as corrections. Exit code 1 where something could not be taken."""
     project = Project.find()
-    who = _who(project, why)
+    who = _who(project, why if why is not None else f"Taken from {os.path.basename(os.path.normpath(file))}")
     output = Output(as_json=as_json)
     with output.progress() as progress:
         progress.start(f"comparing {file} with {snapshot}", None)

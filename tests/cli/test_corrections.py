@@ -158,9 +158,10 @@ def test_to_a_label_tool_and_back(built: Bench, run: Any, tmp_path: Path) -> Non
         for item in document["annotations"]:
             item["category_id"] = dog
         path.write_text(json.dumps(document))
-    said = run("corrections", "from", str(out), "--format", "coco", *WHY, "--dry-run", "--json")
+    said = run("corrections", "from", str(out), "--dry-run", "--json")
     assert said.code == 0, said.out
     assert (len(said.json()["corrections"]), said.json()["written"]) == (2, [])
+    assert {item["why"] for item in said.json()["corrections"]} == {"Taken from out"}
     assert lines(built) == []
     done = run("corrections", "from", str(out), "--format", "coco", *WHY)
     assert done.code == 0, done.out + done.err
