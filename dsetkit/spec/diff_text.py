@@ -131,6 +131,8 @@ def about(entry: Any) -> str:
 
 
 def _change(change: Any) -> str:
+    if change.name == "params_digest":  # all that is known where two snapshots are compared without their params.yaml
+        return f"{(change.old or 'none')[:12]} → {(change.new or 'none')[:12]}: params or corrections are others"
     return f"{value_text(change.old)} → {value_text(change.new)}"
 
 
