@@ -3,14 +3,14 @@
 Limits on reading, taken from the footer before any data is decoded: at most ``MAX_BYTES`` of decompressed data, and at
 most ``MAX_VALUES`` values in one leaf column; rows and row groups exactly as they must be; columns as they are today or
 were before (``dsetkit.spec.completion``); page checksums are verified. A file that lies in its footer is found by its
-digest (``verify``), not here.
+digest (``verify``), and one that is made so by its statistics (``untrue_columns``), not here. What a footer says of
+columns is read by ``footer`` and never asked of pyarrow, which may end the whole process over it.
 """
 
 from __future__ import annotations
 
 import bisect
 import hashlib
-import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from dsetkit.errors import SnapshotError, UsageError
-from dsetkit.snapshots.telling import telling
+from dsetkit.snapshots.footer import EncryptedError, Group
+from dsetkit.snapshots.parquet_file import open_parquet
+from dsetkit.snapshots.telling import says, telling, untruths
 from dsetkit.spec.arrow import arrow_schema
 from dsetkit.spec.completion import completed, misfit, select
 from dsetkit.spec.snapshot import Part
@@ -45,6 +47,10 @@ MAX_GROUPS = 100_000
 
 _DAMAGED = "It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout)."
 _LATER = "A later dsetkit wrote it; update this one: pip install -U dsetkit."
+_ENCRYPTED = (
+    "dsetkit neither writes nor reads Parquet's own encryption; fetch the file as it was written (under DVC: dvc "
+    "checkout), or decrypt it with what encrypted it and build the snapshot again."
+)
 
 _OPTIONS: dict[str, Any] = {
     "version": "2.6",
@@ -115,20 +121,20 @@ class TableFile:
         self._model = model
 
     @cached_property
-    def _file(self) -> pq.ParquetFile:
-        part = self.part
+    def _opened(self) -> tuple[pq.ParquetFile, tuple[Group, ...]]:
+        """The file, and what its footer says of its row groups."""
         with self._refused():
-            path = self._folder.local_path(part.name)
-            source = pa.PythonFile(_RangeFile(self._folder, part), "r") if path is None else str(path)
-            file = pq.ParquetFile(
-                source,
-                pre_buffer=path is None,
-                thrift_string_size_limit=64 * 1024 * 1024,
-                thrift_container_size_limit=10_000_000,
-                page_checksum_verification=True,
-            )
-            self._check(file.metadata, file.schema_arrow)
-            return file
+            file, groups = open_parquet(self._folder, self.part)
+            self._check(file.metadata, groups, file.schema_arrow)
+            return file, groups
+
+    @property
+    def _file(self) -> pq.ParquetFile:
+        return self._opened[0]
+
+    @property
+    def _groups(self) -> tuple[Group, ...]:
+        return self._opened[1]
 
     @staticmethod
     def count_rows(path: Path) -> int:
@@ -140,7 +146,7 @@ class TableFile:
         """Whether it has all the columns of today, so that writing its rows again would give this very file."""
         return bool(self._columns.equals(self._schema))
 
-    def _check(self, footer: pq.FileMetaData, schema: pa.Schema) -> None:
+    def _check(self, footer: pq.FileMetaData, groups: Sequence[Group], schema: pa.Schema) -> None:
         wrong = misfit(schema, self._model)
         if wrong is not None:
             what, is_unknown = wrong
@@ -149,20 +155,19 @@ class TableFile:
             )
         if footer.num_rows != self.part.rows:
             self._refuse(f"it has {footer.num_rows} rows, where snapshot.json says {self.part.rows}")
-        if footer.num_row_groups > MAX_GROUPS:
-            self._refuse(f"it has {footer.num_row_groups} row groups, more than {MAX_GROUPS:,}")
-        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-        if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != footer.num_rows:
+        if len(groups) > MAX_GROUPS:
+            self._refuse(f"it has {len(groups)} row groups, more than {MAX_GROUPS:,}")
+        if any(group.rows < 0 for group in groups) or sum(group.rows for group in groups) != footer.num_rows:
             self._refuse("its row groups do not add up")
-        size = 0
-        for number in range(footer.num_columns):
-            values = 0
-            for group in groups:
-                column = group.column(number)
-                size += max(0, column.total_uncompressed_size)
-                values += max(0, column.num_values)
-            if values > MAX_VALUES:
-                self._refuse(f"one of its columns has {values:,} values, more than {MAX_VALUES:,}")
+        if any(len(group.chunks) != footer.num_columns for group in groups):
+            self._refuse("its row groups do not have all columns")
+        most = max(
+            (sum(chunk.values for chunk in column) for column in zip(*(group.chunks for group in groups), strict=True)),
+            default=0,
+        )
+        if most > MAX_VALUES:
+            self._refuse(f"one of its columns has {most:,} values, more than {MAX_VALUES:,}")
+        size = sum(chunk.size_bytes for group in groups for chunk in group.chunks)
         if size > MAX_BYTES:
             self._refuse(f"it would be {size:,} bytes when decompressed, more than {MAX_BYTES:,}")
 
@@ -205,16 +210,32 @@ class TableFile:
         """As ``read_group_of``, without the columns that say nothing there: what they would give is their default.
 
         So told by the statistics of the row group, which cost nothing to look at; most columns of most snapshots are
-        such. ``rows_from_table`` gives the same rows of both.
+        such. ``rows_from_table`` gives the same rows of both, unless the statistics lie (``untrue_columns``).
         """
         starts = self.group_starts
         number = bisect.bisect_right(starts, row) - 1
         with self._lock, self._refused():
-            group = self._file.metadata.row_group(number)
-            leaves = telling(self._columns, self._model, lambda leaf, empty: _says(group.column(leaf), empty))
-            table = self._file.read_row_group(number, columns=[group.column(leaf).path_in_schema for leaf in leaves])
+            chunks = self._groups[number].chunks
+            leaves = telling(self._columns, self._model, lambda leaf, empty: says(chunks[leaf], empty))
+            table = self._file.read_row_group(number, columns=[chunks[leaf].path for leaf in leaves])
             table.validate(full=True)
         return starts[number], table
+
+    def untrue_columns(self) -> Iterator[tuple[str, str]]:
+        """Columns whose statistics are not true of what they hold, as ``annotations.category``, and what is untrue.
+
+        Reads everything, a row group at a time; each column is named once. Rows that are looked up, and other tools'
+        queries, go by what statistics say. Raises ``SnapshotError`` for a damaged file.
+        """
+        known: set[str] = set()
+        for number, group in enumerate(self._groups):
+            with self._lock, self._refused():
+                table = self._file.read_row_group(number)
+                table.validate(full=True)
+            for column, what in untruths(table, group.chunks):
+                if column not in known:
+                    known.add(column)
+                    yield column, f"{what} (row group {number})"
 
     @cached_property
     def _columns(self) -> pa.Schema:
@@ -229,13 +250,14 @@ class TableFile:
     @cached_property
     def group_starts(self) -> list[int]:
         """Number of the first row of each row group, and the number of rows at the end."""
-        footer = self._file.metadata
-        return [0, *accumulate(footer.row_group(number).num_rows for number in range(footer.num_row_groups))]
+        return [0, *accumulate(group.rows for group in self._groups)]
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
         try:
             yield
+        except EncryptedError as error:
+            self._refuse(str(error), _ENCRYPTED)
         except (pa.ArrowException, OSError, ValueError) as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             self._refuse(text[:200].rstrip("."))
@@ -244,18 +266,6 @@ class TableFile:
         raise SnapshotError(
             f"{self.part.name} of {self._folder.url} cannot be read: {what}", path=self._folder.url, hint=hint
         )
-
-
-def _says(column: Any, default: Any) -> bool:
-    """Whether a column chunk may hold anything but nulls and the default (as Parquet has it; None for none)."""
-    statistics = column.statistics
-    if statistics is None or not statistics.has_null_count:
-        return True
-    if statistics.null_count == column.num_values:
-        return False
-    if default is None or isinstance(default, float) or not statistics.has_min_max:  # a NaN is in no minimum
-        return True
-    return bool(statistics.min != default or statistics.max != default)
 
 
 def column_path(name: str, schema: pa.Schema) -> str:
@@ -275,33 +285,3 @@ def column_path(name: str, schema: pa.Schema) -> str:
         path.append(step)
         kind = kind.field(place).type
     return ".".join(path)
-
-
-class _RangeFile(io.RawIOBase):
-    """A file in a folder, read by ranges."""
-
-    def __init__(self, folder: Folder, part: Part) -> None:
-        self._folder = folder
-        self._part = part
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._part.size_bytes}[whence]
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        count = max(0, min(len(buffer), self._part.size_bytes - self._position))
-        if count:
-            buffer[:count] = self._folder.read_range(self._part.name, self._position, count)
-            self._position += count
-        return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import ManifestPart, Part
 from dsetkit.storage.tar import check_shard
 
-_FETCH = "Fetch it again (under DVC: dvc checkout); if that does not help, build it again."
+_FETCH = "Get a good copy (in a project: dsetkit verify --repair); if there is none, build it again."
 _BUILD = "Build it again."
 _EXAMPLES = 3
 
@@ -37,19 +37,24 @@ _Place = tuple[int, int, str]
 class _Claim(NamedTuple):
     """What rows say of one shard."""
 
-    pictures: dict[_Place, str]
-    """And the key of the first sample that says so."""
+    pictures: dict[_Place, list[str]]
+    """And the keys of the samples that say so: equal bytes lie in a shard once."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key for keys in self.pictures.values() for key in keys))
 
 
 def verify(snapshot: Snapshot) -> list[Issue]:
     """Everything that is wrong with a snapshot; an empty list: it is whole, and means what its fingerprint says.
 
     Takes the digest of each file, each picture in each shard and each row again, then the fingerprint and the counts,
-    and compares. Reads every byte once, holding one part and one picture at a time. Codes: ``file-missing``,
+    and compares. Reads every byte, holding one part and one picture at a time. Codes: ``file-missing``,
     ``shard-damaged`` (naming the samples in it), ``picture-damaged``, ``member-unknown``, ``part-damaged``,
-    ``rejected-damaged``, ``row-damaged``, ``keys-unordered``, ``fingerprint-wrong``, ``counts-wrong``,
-    ``file-unknown``. Open a damaged snapshot by ``open_snapshot(place, check=False)``. Of a selection the whole
-    snapshot is verified. Raises ``StorageError`` where it cannot be reached.
+    ``rejected-damaged``, ``row-damaged``, ``keys-unordered``, ``statistics-untrue`` (naming the column of a part: rows
+    are looked up by what its statistics say), ``fingerprint-wrong``, ``counts-wrong``, ``file-unknown``. Open a
+    damaged snapshot by ``open_snapshot(place, check=False)``. Of a selection the whole snapshot is verified. Raises
+    ``StorageError`` where it cannot be reached.
     """
     return _Verification(snapshot).run()
 
@@ -71,7 +76,8 @@ class _Verification:
             claims = self._check_part(part)
             for shard in dict.fromkeys([*claims, *part.shards]):
                 claim = claims.get(shard) or _Claim({})
-                claim.pictures.update((turned_away.pop(shard, None) or _Claim({})).pictures)
+                for place, keys in (turned_away.pop(shard, None) or _Claim({})).pictures.items():
+                    claim.pictures.setdefault(place, []).extend(keys)
                 self._check_shard(shard, claim)
         for shard in [*turned_away, *self.shards]:
             if shard not in self.checked:
@@ -136,7 +142,10 @@ class _Verification:
                 about = f", and {size} bytes instead of {part.size_bytes}" if size != part.size_bytes else ""
                 self._report(code, f"its digest is {digest}{about}", file=part.name)
             try:
-                yield from iter_rows([TableFile(self.folder, part, model).read()], model)
+                file = TableFile(self.folder, part, model)
+                yield from iter_rows([file.read()], model)
+                for column, what in file.untrue_columns():
+                    self._report("statistics-untrue", what, file=part.name, place=f"column {column}", hint=_BUILD)
             except (DsetkitError, ValueError) as error:
                 self.unreadable.add(part.name)
                 self._report(code, error.message if isinstance(error, DsetkitError) else str(error), file=part.name)
@@ -144,42 +153,45 @@ class _Verification:
     def _check_shard(self, name: str, claim: _Claim) -> None:
         part = self.shards.get(name)
         if part is None:
-            for place, key in list(claim.pictures.items())[:_EXAMPLES]:
+            for place, keys in list(claim.pictures.items())[:_EXAMPLES]:
                 self._report(
-                    "shard-damaged", f"its row points into {name[:80]!r}, no shard of it, at {place[0]}", key=key
+                    "shard-damaged", f"its row points into {name[:80]!r}, no shard of it, at {place[0]}", key=keys[0]
                 )
             return
         again = name in self.checked
         self.checked.add(name)
         if part.name in self.unreadable:
-            self._report("shard-damaged", f"it is not there; {_samples(claim)}", file=part.name)
+            self._report_shard(part, "it is not there", claim.keys)
             return
         with self._file(part) as path:
             try:
                 members = check_shard(path)
             except DsetkitError as error:
-                self._report("shard-damaged", f"{error.message}; {_samples(claim)}", file=part.name)
+                self._report_shard(part, error.message, claim.keys)
                 return
             there = {(member.offset_bytes, member.size_bytes, member.name[:64]) for member in members}
             bad = [place for place in claim.pictures if place not in there]
             whole, found = _hash_members(path, members)
         if not again:
             bad += [place for place in there if place not in found]
-        broken = {place: claim.pictures.get(place) for place in sorted(set(bad))}
+        broken = {place: claim.pictures.get(place, []) for place in sorted(set(bad))}
         if whole != part.digest and not again:
-            keys = [key for key in broken.values() if key]
-            of = f"pictures of {len(keys)} samples in it are damaged" if keys else _samples(claim)
-            self._report("shard-damaged", f"its digest is {whole}; {of}", file=part.name)
-        for place, sample in broken.items():
-            self._report(
-                "picture-damaged", f"its bytes at {place[0]} are not those of {place[2]}", key=sample, file=part.name
-            )
+            damaged = _Claim({place: keys for place, keys in broken.items() if keys}).keys
+            where = "damaged in it" if damaged else "in it"
+            self._report_shard(part, f"its digest is {whole}", damaged or claim.keys, where)
+        for place, keys in broken.items():
+            said = f"its bytes at {place[0]} are not those of {place[2]}"
+            for key in keys or (None,):
+                self._report("picture-damaged", said, key=key, file=part.name)
         for place in sorted(there - claim.pictures.keys()) if not again else ():
             self._report(
                 "member-unknown", f"no row points at the picture at {place[0]}", file=part.name, severity="warning"
             )
         if not again and len(members) != part.rows:
             self._report("counts-wrong", f"it has {len(members)} members, not {part.rows}", file=part.name, hint=_BUILD)
+
+    def _report_shard(self, part: Part, said: str, keys: tuple[str, ...], where: str = "in it") -> None:
+        self._report("shard-damaged", f"{said}; {samples_text(keys, where)}", file=part.name, keys=keys)
 
     def _check_meaning(self) -> None:
         if self.unreadable & {part.name for part in self.info.parts}:
@@ -226,13 +238,16 @@ class _Verification:
 def _claim(claims: dict[str, _Claim], row: Row) -> None:
     if "shard" in row:
         place = (row.get("offset_bytes", -1), row.get("size_bytes", -1), row.get("digest", ""))
-        claims.setdefault(row["shard"], _Claim({})).pictures.setdefault(place, row["key"])
+        claims.setdefault(row["shard"], _Claim({})).pictures.setdefault(place, []).append(row["key"])
 
 
-def _samples(claim: _Claim) -> str:
-    keys = list(claim.pictures.values())
+def samples_text(keys: Sequence[str], where: str = "in it") -> str:
+    """The samples that a damaged shard is about, in words: the first few by name."""
+    if not keys:
+        return "no row needs it"
     more = f" and {len(keys) - _EXAMPLES} more" if len(keys) > _EXAMPLES else ""
-    return f"in it are the pictures of {', '.join(map(repr, keys[:_EXAMPLES]))}{more}" if keys else "no row needs it"
+    verb = "is the picture" if len(keys) == 1 else "are the pictures"
+    return f"{where} {verb} of {', '.join(map(repr, keys[:_EXAMPLES]))}{more}"
 
 
 def _hash_members(path: Path, members: list[Any]) -> tuple[str, set[_Place]]:

@@ -32,6 +32,8 @@ class Issue(Document):
     """Where in the file: ``line 7``, ``annotations[12].bbox``, ``object[3]/bndbox``."""
     key: str | None = None
     """The sample it is about."""
+    keys: tuple[str, ...] = ()
+    """All samples it is about, where it is about several: those whose pictures are in a damaged shard."""
     annotation_id: str | None = None
     """The annotation it is about."""
     hint: str = ""

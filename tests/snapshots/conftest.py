@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +95,21 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def change_file(place: Path, name: str, change: Callable[[Path], object]) -> str:
+    """Change a part of a snapshot in such a way that all digests of files fit; the name it has then."""
+    change(place / name)
+    data = (place / name).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    new = f"samples/{digest}.parquet" if name.startswith("samples/") else name
+    (place / name).rename(place / new)
+    document = place / "snapshot.json"
+    info = json.loads(document.read_text(encoding="utf-8"))
+    part = next(part for part in [*info["parts"], info["rejected"]] if part["name"] == name)
+    part.update(name=new, digest=digest, size_bytes=len(data))
+    document.write_text(json.dumps(info), encoding="utf-8")
+    return new
+
+
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Manifest parts that aim at 12 rows."""
@@ -103,7 +119,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """The functions above, which tests cannot import by name."""
-    names = (picture_of, row_of, picture_bytes, write_snapshot, numbered, files_of)
+    names = (picture_of, row_of, picture_bytes, write_snapshot, numbered, files_of, change_file)
     return SimpleNamespace(INFO=INFO, READS=READS, **{function.__name__: function for function in names})
 
 

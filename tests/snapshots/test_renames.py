@@ -23,6 +23,8 @@ from dsetkit.snapshots.renames import find_renamed
         # numbered anew, and changed places
         ({"1": "a", "2": "b", "3": "c"}, {"2": "a", "3": "b", "4": "c"}, [("1", "2"), ("2", "3"), ("3", "4")]),
         ({"1": "a", "2": "b"}, {"1": "b", "2": "a"}, [("2", "1"), ("1", "2")]),
+        # a chain with a copy at its end: the copy is new
+        ({"1": "a", "2": "b"}, {"2": "a", "3": "b", "4": "b"}, [("1", "2"), ("2", "3")]),
         # a chain that nothing explains at its end is none
         ({"1": "a", "2": "b", "3": "c"}, {"1": "x", "2": "a", "3": "b"}, []),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.footers import BINARY, INT64, Struct, chunks_of, forge, statistics_of
 
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify
@@ -47,7 +49,8 @@ def test_a_damaged_picture_is_named_with_its_shard_and_sample(place: Path, snaps
     assert {issue.file for issue in issues} == {f"shards/{row['shard']}"}
     assert [issue.key for issue in issues if issue.code == "picture-damaged"] == [row["key"]]
     shard = next(issue for issue in issues if issue.code == "shard-damaged")
-    assert shard.message.endswith("pictures of 1 samples in it are damaged")
+    assert shard.message.endswith(f"; damaged in it is the picture of {row['key']!r}")
+    assert shard.keys == (row["key"],)
 
 
 def test_a_damaged_header(place: Path, snapshot: Snapshot) -> None:
@@ -57,6 +60,7 @@ def test_a_damaged_header(place: Path, snapshot: Snapshot) -> None:
     assert (issue.code, issue.file) == ("shard-damaged", f"shards/{shard}")
     keys = [row["key"] for row in snapshot.table.to_pylist() if row["shard"] == shard]
     assert repr(keys[0]) in issue.message
+    assert sorted(issue.keys) == sorted(keys)
 
 
 def test_missing_and_cut_off_files(place: Path, snapshot: Snapshot) -> None:
@@ -142,3 +146,75 @@ def test_counts_that_are_wrong(place: Path) -> None:
     info["fingerprint"] = "0" * 64
     file.write_text(json.dumps(info), encoding="utf-8")
     assert [issue.code for issue in found(place)] == ["fingerprint-wrong", "counts-wrong"]
+
+
+CATEGORY = "annotations.list.element.category"
+
+
+def all_null(footer: Struct) -> None:
+    for statistics, chunk in zip(statistics_of(footer, CATEGORY), chunks_of(footer, CATEGORY), strict=True):
+        statistics.clear()
+        statistics[3] = chunk[3][1][5]  # as many nulls as values
+
+
+def no_value(footer: Struct) -> None:
+    for statistics, chunk in zip(statistics_of(footer, CATEGORY), chunks_of(footer, CATEGORY), strict=True):
+        chunk[3][1][5] = (INT64, 7)
+        statistics.clear()
+        statistics[3] = (INT64, 7)
+
+
+def no_attributes(footer: Struct) -> None:
+    """A column that holds other things than its default, told to hold just that."""
+    for statistics in statistics_of(footer, "annotations.list.element.attributes"):
+        statistics.update(dict.fromkeys((5, 6), (BINARY, b"{}")))
+
+
+def not_a_text_below(footer: Struct) -> None:
+    for statistics in statistics_of(footer, CATEGORY):
+        statistics[6] = (BINARY, b"S")
+
+
+@pytest.mark.parametrize(
+    ("lie", "column", "fewer"),
+    [
+        (all_null, "annotations.category", True),
+        (no_value, "annotations.category", None),
+        (no_attributes, "annotations.attributes", True),
+        (not_a_text_below, "annotations.category", False),
+    ],
+)
+def test_statistics_that_lie_are_found_though_every_digest_fits(
+    place: Path,
+    snapshot: Snapshot,
+    kit: SimpleNamespace,
+    lie: Callable[[Struct], None],
+    column: str,
+    fewer: bool | None,
+) -> None:
+    before = snapshot.rows(0, 12), snapshot.table.slice(0, 12)
+    name = kit.change_file(place, snapshot.info.parts[0].name, lambda path: forge(path, lie))
+    forged = open_snapshot(place)
+    if fewer is not None:  # None: pyarrow reads no such file
+        assert (forged.rows(0, 12) != before[0]) == fewer
+        assert forged.table.slice(0, 12).equals(before[1])
+    (issue,) = found(place)
+    if fewer is None and issue.code == "part-damaged":
+        return
+    assert (issue.code, issue.severity, issue.file, issue.place) == (
+        "statistics-untrue",
+        "error",
+        name,
+        f"column {column}",
+    )
+    assert issue.describe().startswith(f"{name}: column {column}: its statistics ")
+
+
+def test_statistics_of_what_was_turned_away(place: Path, kit: SimpleNamespace) -> None:
+    def lie(footer: Struct) -> None:
+        statistics_of(footer, "reason")[0].update({3: (INT64, 3)})
+
+    kit.change_file(place, "rejected.parquet", lambda path: forge(path, lie))
+    (issue,) = found(place)
+    assert issue.message == ("its statistics tell of 0 values that are not null, there are 3 (row group 0)")
+    assert (issue.code, issue.file, issue.place) == ("statistics-untrue", "rejected.parquet", "column reason")
