@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,7 +10,10 @@ import typer
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import in_order, plural, size_text, turned_away
+from dsetkit.curation.renumbering import renumbered
 from dsetkit.history.memory import last_output
+from dsetkit.history.previous import previous_output
+from dsetkit.spec.issue import Issue
 from dsetkit.stages.augment import augment as run_augment
 from dsetkit.stages.build import StageResult
 from dsetkit.stages.clean import clean as run_clean
@@ -45,7 +49,11 @@ def clean(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
     memory = last_output(project.root, project.cleaned)
     with open_pool(workers) as pool, output.progress() as progress:
         result = run_clean(project, pool=pool, memory=memory, progress=progress)
-    show_result(output, result)
+    # What is not committed is still being worked on: to go back to what HEAD has moves nothing.
+    previous = previous_output(project.root, project.cleaned, "")
+    before = previous.snapshot if previous is not None else memory
+    moved = None if before is None else renumbered(before.categories, result.info.categories)
+    show_result(output, result, () if moved is None else (moved,))
 
 
 def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
@@ -97,10 +105,16 @@ def show_report(output: Output, result: ReportResult, project: Project) -> None:
         output.line(f"    {line}", "dim")
 
 
-def show_result(output: Output, result: StageResult) -> None:
-    """What a stage made and what it cost."""
+def show_result(output: Output, result: StageResult, issues: Sequence[Issue] = ()) -> None:
+    """What a stage made and what it cost.
+
+    ``issues``: what is to be said of this run beside what the snapshot says of itself, whose bytes must not depend on
+    what was there before.
+    """
     if output.as_json:
-        output.json(result.to_json())
+        said = result.to_json()
+        said["issues"] = [*(issue.model_dump(mode="json", exclude_defaults=True) for issue in issues), *said["issues"]]
+        output.json(said)
         return
     counts = result.info.counts
     output.heading(
@@ -122,7 +136,7 @@ def show_result(output: Output, result: StageResult) -> None:
         f"wrote {size_text(result.bytes_packed)}",
         "dim",
     )
-    output.issues(result.info.issues, limit=10)
+    output.issues([*issues, *result.info.issues], limit=10)
 
 
 def register(app: typer.Typer) -> None:
