@@ -61,15 +61,14 @@ def resolve(root: Path, rev: str) -> str:
 def commits(root: Path, rev: str = "HEAD") -> Iterator[Commit]:
     """The commits up to ``rev`` that changed ``dvc.lock``, newest first; none before the first commit."""
     form = "--format=%H%x00%h%x00%aI%x00%an%x00%ae%x00%s"
-    text = git(root, "log", form, "--end-of-options", rev, "--", "./dvc.lock")
+    text = git(root, "log", "-z", form, "--end-of-options", rev, "--", "./dvc.lock")
     if not text:
         return
-    lines = [line.split("\0") for line in text.splitlines()]
+    fields = text.split("\0")  # not by lines: a first line may hold what Python takes for the end of one
+    lines = [fields[start : start + 6] for start in range(0, len(fields) - 5, 6)]
     tags = tags_of(root, [line[0] for line in lines])
-    for line in lines:
-        if len(line) == 6:
-            rev, short, date, author, email, message = line
-            yield Commit(rev, short, tags.get(rev, ()), date, author, email, message)
+    for rev, short, date, author, email, message in lines:
+        yield Commit(rev, short, tags.get(rev, ()), date, author, email, message)
 
 
 def tags_of(root: Path, revs: list[str]) -> dict[str, tuple[str, ...]]:

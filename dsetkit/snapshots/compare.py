@@ -85,6 +85,12 @@ def _compare_samples(old: Snapshot, new: Snapshot) -> tuple[SampleChanges, Annot
     return samples, AnnotationChanges(**entries.annotations)
 
 
+def renamed_keys(old: Snapshot, new: Snapshot) -> dict[str, str]:
+    """New key → old key of the samples that a diff would call renamed; reads no more columns than that needs."""
+    mine, other = (_Changed(side, places) for side, places in zip((old, new), _differing(old, new), strict=True))
+    return {key: old_key for old_key, key in find_renamed(mine.digests, other.digests)}
+
+
 class _Changed:
     """The samples of one side whose row the other side does not have."""
 

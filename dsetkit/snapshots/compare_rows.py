@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -90,7 +90,9 @@ class Entries:
     def _count(self) -> int:
         return sum(len(entries) for group in (self.samples, self.annotations) for entries in group.values())
 
-    def _compare_annotations(self, key: str, ours: Sequence[Row], theirs: Sequence[Row], scale: _Scale | None) -> None:
+    def _compare_annotations(
+        self, key: str, ours: Sequence[Row], theirs: Sequence[Row], scale: _Scale | None
+    ) -> list[tuple[int, int]]:
         placed, target = list(ours), list(theirs)
         if scale is not None:
             placed, target = (
@@ -105,6 +107,7 @@ class Entries:
         gone, come = {i for i, _ in pairs}, {j for _, j in pairs}
         self.annotations["removed"] += [_entry(key, item) for i, item in enumerate(ours) if i not in gone]
         self.annotations["added"] += [_entry(key, item) for j, item in enumerate(theirs) if j not in come]
+        return pairs
 
     def _compare_annotation(
         self, key: str, pair: tuple[Row, Row], placed: tuple[Row, Row], ids: dict[str, str]
@@ -131,6 +134,29 @@ class Entries:
             fields = (*fields, *_differing(old, new, ("keypoints",), Annotation))
         if fields:
             self.annotations["changed"].append(AnnotationChange(**head, category=category, fields=fields))
+
+
+class Kept(NamedTuple):
+    """An annotation of a version of a sample that an earlier version has, too."""
+
+    old: int
+    """Its number in the earlier version's annotations."""
+    is_changed: bool
+
+
+def kept_annotations(old: Row, new: Row) -> dict[int, Kept]:
+    """Of two rows of one sample: number of an annotation in ``new`` → which of ``old`` it is, paired as for a diff.
+
+    It is changed where a diff says something of it, other than the number its source gives it.
+    """
+    entries = Entries()
+    ours, theirs = old.get("annotations") or [], new.get("annotations") or []
+    pairs = entries._compare_annotations(new["key"], ours, theirs, _scale(old, new))
+    told = {item.id for name in ("moved", "recategorized") for item in entries.annotations[name]}
+    for item in entries.annotations["changed"]:
+        if any(field.name != "source_id" for field in item.fields):
+            told.add(item.id)
+    return {j: Kept(i, theirs[j]["id"] in told) for i, j in pairs}
 
 
 _PLACE = ("source", "uri")

@@ -69,9 +69,10 @@ def _zip(old: _Digests, new: _Digests) -> list[tuple[str, str]]:
         if len(gone) > 1 or len(come) > 1:
             for name in sorted({_name(key) for key in gone} & {_name(key) for key in come}):
                 named = [[key for key in side if _name(key) == name] for side in (gone, come)]
-                pairs += zip(*named, strict=False)
-            taken = {key for pair in pairs for key in pair}
-            gone, come = ([key for key in side if key not in taken] for side in (gone, come))
+                found = list(zip(*named, strict=False))
+                went, came = {a for a, _ in found}, {b for _, b in found}
+                gone, come = [key for key in gone if key not in went], [key for key in come if key not in came]
+                pairs += found
         pairs += zip(gone, come, strict=False)
     return pairs
 
