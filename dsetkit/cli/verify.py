@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -13,13 +16,26 @@ from dsetkit.cli.sources import JSON, REV
 from dsetkit.cli.words import plural
 from dsetkit.errors import NotFoundError, SnapshotError, StorageError, UsageError
 from dsetkit.history.objects import Objects
-from dsetkit.history.repair import repair_outputs, repair_versions, repair_workspace, verify_versions
+from dsetkit.history.repair import Repaired, repair_outputs, repair_versions, repair_workspace
 from dsetkit.history.revisions import find_project, snapshots_at
+from dsetkit.history.verify import verify_versions
 from dsetkit.report.cards.files import card_places, check_cards, project_of
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.project import Project
-from dsetkit.storage.folder import open_folder
+from dsetkit.storage.folder import Folder, open_folder
+
+_MOST_NAMED = 20
+
+
+class _Found(NamedTuple):
+    """What a look gave."""
+
+    issues: list[Issue]
+    sound: list[Path]
+    """Folders of the workspace in which nothing is wrong."""
+    bad: list[str]
+    """Of every version: objects that are missing or damaged."""
 
 
 def verify(
@@ -42,72 +58,49 @@ def verify(
         raise UsageError("--from says where to repair from", hint="Give --repair with it.")
     if everything and (path is not None or rev is not None):
         raise UsageError("--all verifies every version", hint="Leave PATH and --rev out.")
-    sound: list[Path] = []
-    if everything:
-        found = _verify_all(output)
-    elif rev is not None:
-        found = _verify_at(output, path, rev)
-    else:
-        found, sound = _verify_workspace(output, path, broken=repair)
-    mended: list[str] = []
-    if repair and any(issue.severity == "error" for issue in found):
-        mended, failed = _repair(output, path, rev, everything, source)
-        again = Output(as_json=as_json)
+    backup = None if source is None else open_folder(source)
+    in_workspace = not everything and rev is None
+
+    def look() -> _Found:
         if everything:
-            found = _verify_all(again)
-        elif rev is not None:
-            found = _verify_at(again, path, rev)
-        else:
-            found, sound = _verify_workspace(again, path, broken=True)
-        found = [*found, *failed]
-    project = None if everything or rev is not None else Project.find() if path is None else project_of(path)
-    if project is not None and (carded := [place for place in card_places(project) if place in sound]):
-        with output.progress() as progress:
-            progress.start("verifying cards", None)
-            issues = check_cards(project, carded)
-        found.extend(issues)
-        _show(output, "cards", issues)
+            return _look_at_versions(output)
+        # Without PATH, or to be repaired: what cannot be opened is an issue, not an error.
+        return _look_at_snapshots(output, path, rev, broken=repair or path is None)
+
+    found = look()
+    mended: list[str] = []
+    if repair and any(issue.severity == "error" for issue in found.issues):
+        done = _repair(output, path, rev, found.bad if everything else None, backup)
+        mended = done.mended
+        if mended:
+            found = look()
+        found.issues.extend(done.issues)
+    issues = found.issues + (_check_cards(output, path, found.sound) if in_workspace else [])
     if as_json:
-        documents = [issue.model_dump(mode="json", exclude_defaults=True) for issue in found]
+        documents = [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues]
         output.json({"repaired": mended, "issues": documents} if repair else documents)
-    raise typer.Exit(1 if found else 0)
+    elif in_workspace and not repair and any(issue.severity == "error" for issue in found.issues):
+        output.line("Good copies, where DVC or a backup has them: dsetkit verify --repair (--from BACKUP_URL)", "dim")
+    raise typer.Exit(1 if issues else 0)
 
 
-def _verify_workspace(output: Output, path: str | None, *, broken: bool) -> tuple[list[Issue], list[Path]]:
-    """The issues of snapshots in the workspace, and the folders of those without any.
-
-    ``broken``: a snapshot that cannot be opened is an issue, not an error.
-    """
-    places = [path] if path is not None else [str(place) for place in _built(Project.find())]
-    if not places:
-        raise UsageError("no snapshot is built yet", hint="Build the dataset first: dvc repro; or: dvc pull.")
-    found: list[Issue] = []
-    sound: list[Path] = []
-    for place in places:
+def _look_at_snapshots(output: Output, path: str | None, rev: str | None, *, broken: bool) -> _Found:
+    """Verify snapshots of the workspace, or of a revision. ``broken``: one that cannot be opened is an issue."""
+    found = _Found([], [], [])
+    for place in _places(path) if rev is None else _places_at(path, rev):
+        name = _short(place) if rev is None else f"{_short(place)} at {rev}"
+        opened = partial(open_snapshot, place, check=False) if rev is None else partial(dsetkit.open, place, rev=rev)
         with output.progress() as progress:
-            progress.start(f"verifying {_short(place)}", None)
-            issues = _issues_of(lambda place=place: open_snapshot(place, check=False), broken)  # type: ignore[misc]
-        found.extend(issues)
+            progress.start(f"verifying {name}", None)
+            issues = _issues_of(opened, broken or rev is not None)
+        found.issues.extend(issues)
         if not issues:
-            sound.append(Path(place).resolve())
-        _show(output, _short(place), issues)
-    return found, sound
-
-
-def _verify_at(output: Output, path: str | None, rev: str) -> list[Issue]:
-    """Verify the snapshots of a revision."""
-    places = [str(place) for place in _places_at(path, rev)]
-    found: list[Issue] = []
-    for place in places:
-        with output.progress() as progress:
-            progress.start(f"verifying {_short(place)} at {rev}", None)
-            issues = _issues_of(lambda place=place: dsetkit.open(place, rev=rev), True)  # type: ignore[misc]
-        found.extend(issues)
-        _show(output, f"{_short(place)} at {rev}", issues)
+            found.sound.append(Path(place).resolve())
+        _show(output, name, issues)
     return found
 
 
-def _verify_all(output: Output) -> list[Issue]:
+def _look_at_versions(output: Output) -> _Found:
     """Verify every version of the project."""
     root = find_project(Path())
     objects = Objects(root)
@@ -118,47 +111,80 @@ def _verify_all(output: Output) -> list[Issue]:
         objects.close()
     what = f"{plural(done.versions, 'version')}, {plural(done.snapshots, 'snapshot')}, {plural(done.objects, 'object')}"
     _show(output, what, done.issues)
-    return done.issues
+    return _Found(done.issues, [], done.bad)
+
+
+def _check_cards(output: Output, path: str | None, sound: list[Path]) -> list[Issue]:
+    """What is wrong with the cards of snapshots with which nothing is."""
+    project = Project.find() if path is None else project_of(path)
+    carded = [] if project is None else [place for place in card_places(project) if place in sound]
+    if project is None or not carded:
+        return []
+    with output.progress() as progress:
+        progress.start("verifying cards", None)
+        issues = check_cards(project, carded)
+    _show(output, "cards", issues)
+    return issues
 
 
 def _repair(
-    output: Output, path: str | None, rev: str | None, everything: bool, source: str | None
-) -> tuple[list[str], list[Issue]]:
-    """What was mended, and what could not be."""
+    output: Output, path: str | None, rev: str | None, bad: list[str] | None, backup: Folder | None
+) -> Repaired:
+    """Fetch good copies: of some objects, for a revision, or into the workspace."""
     root = find_project(Path(path or "."))
-    backup = None if source is None else open_folder(source)
     objects = Objects(root)
     try:
         with output.progress() as progress:
             progress.start("fetching good copies", None)
-            if everything:
-                results = [repair_versions(root, objects, verify_versions(root, objects).bad, backup)]
+            if bad is not None:
+                results = [repair_versions(root, objects, bad, backup)]
             elif rev is not None:
                 recorded = snapshots_at(root, rev)
-                wanted = {place.relative_to(root).as_posix() for place in _places_at(path, rev)}
+                wanted = {Path(place).relative_to(root).as_posix() for place in _places_at(path, rev)}
                 outputs = {place: oid for place, oid in recorded.items() if place in wanted}
                 results = [repair_outputs(root, objects, outputs, backup)]
             else:
-                places = [Path(path)] if path is not None else _built(Project.find())
-                results = [repair_workspace(root, place.resolve(), objects, backup) for place in places]
+                places = [Path(os.path.abspath(place)) for place in _places(path)]
+                results = [repair_workspace(root, place, objects, backup) for place in places]
     finally:
         objects.close()
-    mended = [name for result in results for name in result.mended]
-    failed = [issue for result in results for issue in result.issues]
+    done = Repaired(
+        [name for result in results for name in result.mended], [issue for result in results for issue in result.issues]
+    )
     if not output.as_json:
-        output.heading(f"repaired {plural(len(mended), 'file')}; looking again")
-        for name in mended[:20]:
+        output.heading(f"repaired {plural(len(done.mended), 'file')}{'; looking again' if done.mended else ''}")
+        for name in done.mended[:_MOST_NAMED]:
             output.line(f"  {name}")
-    return mended, failed
+        if len(done.mended) > _MOST_NAMED:
+            output.line(f"  and {len(done.mended) - _MOST_NAMED} more")
+        output.issues(done.issues)
+    return done
 
 
-def _places_at(path: str | None, rev: str) -> list[Path]:
-    """The snapshots of a revision, or the one that is asked for."""
-    root = find_project(Path(path or "."))
-    recorded = [place for place in snapshots_at(root, rev) if place.startswith("data/")]
-    places = [Path(path).absolute()] if path is not None else [root / place for place in recorded]
+def _places(path: str | None) -> list[str]:
+    """The snapshots of the workspace, or the one that is asked for."""
+    if path is not None:
+        return [path]
+    project = Project.find()
+    folders = [*(project.raw(name) for name in project.params.sources), project.cleaned, project.augmented]
+    places = [str(folder) for folder in folders if folder.is_dir() and any(folder.iterdir())]
     if not places:
-        raise UsageError(f"{rev} has no snapshot", hint="See dsetkit log for versions that have.")
+        raise UsageError("no snapshot is built yet", hint="Build the dataset first: dvc repro; or: dvc pull.")
+    return places
+
+
+def _places_at(path: str | None, rev: str) -> list[str]:
+    """The snapshots of a revision, or the one that is asked for. Raises ``NotFoundError`` where it has none such."""
+    root = find_project(Path(path or "."))
+    recorded = [str(root / place) for place in snapshots_at(root, rev) if place.startswith("data/")]
+    places = recorded if path is None else [os.path.abspath(path)]
+    if not recorded or not set(places) <= set(recorded):
+        there = ", ".join(map(_short, recorded))
+        raise NotFoundError(
+            f"{rev} has no {'snapshot' if path is None else f'snapshot at {path}'}",
+            name=rev,
+            hint=f"It has {there}." if there else "See dsetkit log for versions that have.",
+        )
     return places
 
 
@@ -184,11 +210,6 @@ def _short(place: str) -> str:
         return str(Path(place).relative_to(Path.cwd()))
     except ValueError:
         return place
-
-
-def _built(project: Project) -> list[Path]:
-    places = [*(project.raw(name) for name in project.params.sources), project.cleaned, project.augmented]
-    return [place for place in places if (place / "snapshot.json").is_file()]
 
 
 def register(app: typer.Typer) -> None:

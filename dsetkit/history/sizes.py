@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from typing import NamedTuple
 
 from dsetkit.errors import NotFoundError
 from dsetkit.history.objects import Objects, recorded_files
-from dsetkit.history.recorded import lock_at
-from dsetkit.history.repository import git
-from dsetkit.history.revisions import Commit, commits
-
-_OID = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
-_LISTS = ("outs", "metrics", "plots")
+from dsetkit.history.outputs import Outputs
+from dsetkit.history.revisions import commits
 
 
 class Cost(NamedTuple):
@@ -52,10 +44,11 @@ class Costs(NamedTuple):
 def costs(root: Path, objects: Objects, rev: str = "HEAD") -> Costs:
     """What each version up to a revision costs, and all together.
 
-    Counted are the outputs in ``dvc.lock`` that DVC keeps, not those that git does (``cache: false``). Raises
-    ``StorageError`` where a list of files is damaged or the remote cannot be asked.
+    Counted are the outputs that DVC keeps, not those that git does (``cache: false``). Raises ``StorageError`` where a
+    list of files is damaged or the remote cannot be asked.
     """
-    found = [(commit, _outputs(root, commit)) for commit in commits(root, rev)]
+    outputs = Outputs(root)
+    found = [(commit, outputs.at(commit.rev)) for commit in commits(root, rev)]
     lists: dict[str, set[str]] = {}
     named = {commit.rev: _objects_of(objects, outs, lists) for commit, outs in found}
     sizes = objects.sizes_bytes(sorted(set().union(*named.values())))
@@ -89,38 +82,3 @@ def _objects_of(objects: Objects, outs: Mapping[str, str], lists: dict[str, set[
                     lists[oid] = set()  # the list itself has no size either, so it is counted as unknown
             found |= lists[oid]
     return found
-
-
-def _outputs(root: Path, commit: Commit) -> dict[str, str]:
-    """Path → object id of the outputs, files and folders, that DVC keeps for a version."""
-    lock = _document(lock_at(root, commit.rev))
-    in_git = set(_kept_in_git(_document(git(root, "show", f"{commit.rev}:./dvc.yaml"))))
-    return {
-        str(out["path"]): str(out["md5"])
-        for stage in _dicts(lock.get("stages"))
-        for out in stage.get("outs") or ()
-        if isinstance(out, dict) and _OID.match(str(out.get("md5"))) and str(out.get("path")) not in in_git
-    }
-
-
-def _kept_in_git(pipeline: dict[str, Any]) -> Iterator[str]:
-    """Paths of outputs that say ``cache: false``, as they stand in ``dvc.yaml``."""
-    for stage in _dicts(pipeline.get("stages")):
-        body = stage["do"] if isinstance(stage.get("do"), dict) else stage
-        for name in _LISTS:
-            for entry in _dicts(dict(enumerate(body.get(name) or ()))):
-                yield from (
-                    str(path) for path, how in entry.items() if isinstance(how, dict) and how.get("cache") is False
-                )
-
-
-def _dicts(mapping: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in (mapping.values() if isinstance(mapping, dict) else ()) if isinstance(item, dict))
-
-
-def _document(text: str | None) -> dict[str, Any]:
-    try:
-        document = YAML(typ="safe", pure=True).load(text or "")
-    except YAMLError:
-        return {}
-    return document if isinstance(document, dict) else {}

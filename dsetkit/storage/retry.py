@@ -58,7 +58,8 @@ _FINAL_NAMES = (
 )
 """In the names of drivers' own errors (botocore, aiohttp, asyncssh, ...), which have no class in common."""
 _PASSING_STATUS = {408, 425, 429}
-_ONE_CONNECTION = {"ssh", "sftp", "ftp", "smb"}
+_SSH = {"ssh", "sftp"}
+_ONE_CONNECTION = {*_SSH, "ftp", "smb"}
 """Drivers that hold one connection; once lost, it stays lost."""
 
 
@@ -135,7 +136,7 @@ def read_between(driver: Any, path: str, start: int, end: int, *, seconds: float
 
     Raises as ``within``.
     """
-    if not _protocols(driver) & {"ssh", "sftp"}:
+    if not protocols(driver) & _SSH:
         return bytes(within(driver, "cat_file", path, start=start, end=end, seconds=seconds, **options))
 
     def read() -> bytes:  # sshfs's cat_file takes no notice of a range
@@ -144,6 +145,11 @@ def read_between(driver: Any, path: str, start: int, end: int, *, seconds: float
             return bytes(file.read(end - start))
 
     return _in_time(read, seconds)
+
+
+def renames_over(driver: Any) -> bool:
+    """Whether a driver's ``mv`` puts a file in the place of another at once (OpenSSH's posix-rename)."""
+    return bool(protocols(driver) & _SSH)
 
 
 def _in_time(call: Callable[[], T], seconds: float | None) -> T:
@@ -177,12 +183,15 @@ _reopening = threading.Lock()
 
 def reopened(driver: Any) -> Any:
     """The driver to try again with: itself, or a new one where it holds a connection that may be lost."""
-    if not _ONE_CONNECTION & _protocols(driver):
+    if not _ONE_CONNECTION & protocols(driver):
         return driver
     with _reopening:
         type(driver).clear_instance_cache()
         return type(driver)(*driver.storage_args, **driver.storage_options)
 
 
-def _protocols(driver: Any) -> set[str]:
+def protocols(driver: Any) -> set[str]:
+    """The names of the kinds of storage that a driver is for: ``s3``, ``sftp``."""
+    if any(kind.__module__.partition(".")[0] == "sshfs" for kind in type(driver).__mro__):
+        return _SSH  # its class names no protocol until fsspec has looked it up, and DVC's own one never does
     return {driver.protocol} if isinstance(driver.protocol, str) else set(driver.protocol)

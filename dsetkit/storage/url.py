@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import fsspec
 
 from dsetkit.errors import DsetkitError, MissingExtraError, NotFoundError, StorageError, UsageError
-from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, reopened, within
+from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, renames_over, reopened, within
 
 T = TypeVar("T")
 
@@ -211,6 +211,25 @@ class Remote:
             except FileNotFoundError:
                 self._ask("makedirs", self._fs._parent(path), exist_ok=True)
                 self._ask("pipe_file", path, data, size=len(data))
+
+    def write_file(self, name: str, source: Path) -> None:
+        """As ``write``, from a file of this machine that need not fit into memory."""
+        path, size = self.join(name), source.stat().st_size
+        with reaching(self.url, name):
+            self._ask("makedirs", self._fs._parent(path), exist_ok=True)
+            self._ask("put_file", str(source), path, size=size)
+
+    def rename(self, name: str, new: str) -> None:
+        """Gives a file another name; one that has it is replaced. Raises ``NotFoundError``, ``StorageError``."""
+        source, target = self.join(name), self.join(new)
+        with reaching(self.url, new):
+            if not renames_over(self._fs) and self._ask("exists", target):
+                self._ask("rm_file", target)
+            try:
+                self._ask("mv", source, target)
+            except FileNotFoundError:
+                if not self._ask("exists", target):  # else it was done, and only the answer was lost
+                    raise
 
     def delete(self, name: str) -> None:
         """Takes a file away. Raises ``NotFoundError``, ``StorageError``."""

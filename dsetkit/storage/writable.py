@@ -10,13 +10,15 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from dsetkit.errors import NotFoundError, StorageError, UsageError
 from dsetkit.storage.atomic import TEMPORARY_SUFFIX, sync_folder, temporary_beside, write_atomic, written
 from dsetkit.storage.folder import Folder, LocalFolder, RemoteFolder
-from dsetkit.storage.url import check_name, reaching, to_local
+from dsetkit.storage.retry import protocols
+from dsetkit.storage.url import check_name, to_local
 
 _RENAMING = frozenset({"sftp", "ssh", "smb", "hdfs", "webhdfs", "ftp"})
 """Drivers that write into the file itself, and can rename."""
@@ -97,29 +99,16 @@ class RemoteWritable(RemoteFolder):
 
     def write(self, name: str, data: bytes) -> None:
         """See ``WritableFolder.write``."""
-        self._check_writable(name)
-        if not self._renames:
-            self._remote.write(name, data)
-            return
-        temporary = _temporary(name)
-        self._remote.write(temporary, data)
-        self._rename(temporary, name)
+        self._put(name, lambda target: self._remote.write(target, data))
 
     def write_file(self, name: str, source: Path) -> None:
         """See ``WritableFolder.write_file``."""
         with written(source):
             data = source.read_bytes() if source.stat().st_size <= _AT_ONCE_BYTES else None
-        if data is not None:
+        if data is None:
+            self._put(name, lambda target: self._remote.write_file(target, source))
+        else:
             self.write(name, data)
-            return
-        self._check_writable(name)
-        target = _temporary(name) if self._renames else name
-        path = self._remote.join(target)
-        with reaching(self.url, name):
-            self._remote.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._remote.fs.put_file(str(source), path)
-        if target != name:
-            self._rename(target, name)
 
     def delete(self, name: str) -> None:
         """See ``WritableFolder.delete``."""
@@ -127,18 +116,19 @@ class RemoteWritable(RemoteFolder):
         with contextlib.suppress(NotFoundError):
             self._remote.delete(name)
 
+    def _put(self, name: str, put: Callable[[str], None]) -> None:
+        """Let ``put`` write a file; where drivers write into the file itself, under another name at first."""
+        self._check_writable(name)
+        if not self._renames:
+            put(name)
+            return
+        temporary = _temporary(name)
+        put(temporary)
+        self._remote.rename(temporary, name)
+
     @property
     def _renames(self) -> bool:
-        protocol = self._remote.fs.protocol
-        return not _RENAMING.isdisjoint((protocol,) if isinstance(protocol, str) else protocol)
-
-    def _rename(self, temporary: str, name: str) -> None:
-        fs = self._remote.fs
-        source, target = self._remote.join(temporary), self._remote.join(name)
-        with reaching(self.url, name):
-            if fs.exists(target):  # most servers do not rename onto a file
-                fs.rm_file(target)
-            fs.mv(source, target)
+        return not _RENAMING.isdisjoint(protocols(self._remote.fs))
 
     def _check_writable(self, name: str) -> None:
         check_name(name, self.url)

@@ -2,108 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.seaweed import check_whole, tried
+from support.sftp import PASSWORD, USER, SftpServer, sftp_server
 from support.versions import sh
 
+import dsetkit
 from dsetkit.snapshots.read import open_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
-
-USER, PASSWORD = "me", "a-secret"
-
-
-class SftpServer:
-    """A folder over SFTP. ``told`` hears of each piece that is written or read and may end every connection."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.told: Callable[[str], bool] = lambda _: False
-        self.port = 0
-        self._listener: Any = None
-        self._connections: list[Any] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def start(self) -> None:
-        import asyncssh
-
-        outer = self
-
-        class Doorman(asyncssh.SSHServer):
-            def connection_made(self, connection: Any) -> None:
-                outer._connections.append(connection)
-
-            def password_auth_supported(self) -> bool:
-                return True
-
-            def validate_password(self, username: str, password: str) -> bool:
-                return (username, password) == (USER, PASSWORD)
-
-        class Files(asyncssh.SFTPServer):
-            def __init__(self, channel: Any) -> None:
-                super().__init__(channel, chroot=bytes(outer.folder))
-
-            def write(self, file: Any, offset: int, data: bytes) -> Any:
-                outer._hear("write")
-                return super().write(file, offset, data)
-
-            def read(self, file: Any, offset: int, size: int) -> Any:
-                outer._hear("read")
-                return super().read(file, offset, size)
-
-        async def listen() -> Any:
-            return await asyncssh.listen(
-                "127.0.0.1",
-                0,
-                server_factory=Doorman,
-                server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-                sftp_factory=Files,
-            )
-
-        self._thread.start()
-        self._listener = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(30)
-        self.port = int(self._listener.get_port())
-
-    def _hear(self, what: str) -> None:
-        if self.told(what):
-            for connection in self._connections:
-                connection.abort()
-            self._connections.clear()
-            raise ConnectionError("gone")
-
-    def stop(self) -> None:
-        async def end() -> None:
-            self._listener.close()
-            for connection in self._connections:
-                connection.abort()
-            for thing in (self._listener, *self._connections):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(thing.wait_closed(), 5)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
 
 
 @pytest.fixture
 def sftp(tmp_path: Path) -> Iterator[SftpServer]:
     pytest.importorskip("dvc_ssh", reason="dvc-ssh is not installed (pip install 'dsetkit[ssh]')")
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = SftpServer(folder)
-    server.start()
-    yield server
-    server.stop()
+    with sftp_server(tmp_path / "server") as server:
+        yield server
 
 
 def over_sftp(project: Path, server: SftpServer) -> None:
@@ -153,5 +72,67 @@ def test_over_sftp(project: Path, sftp: SftpServer, tmp_path: Path) -> None:
     sh(clone, "dvc", "pull", "-q")
     check_pulled(project, clone)
     assert "verified" in sh(clone, "dsetkit", "verify", "data/cleaned", "--rev", "v1")
-    refused = tried(clone, "dvc", "push", "-q", "-r", "store")
-    assert refused.code == 0
+    assert tried(clone, "dvc", "push", "-q", "-r", "store").code == 0  # nothing to send
+
+
+def after(count: int, what: str) -> Callable[[str], bool]:
+    """Break the connections off, once, when so many pieces were read or written."""
+    heard = 0
+
+    def told(found: str) -> bool:
+        nonlocal heard
+        heard += found == what
+        return found == what and heard == count
+
+    return told
+
+
+def stored(server: SftpServer) -> dict[str, str]:
+    """What the server's folder has under the names of objects: name → MD5."""
+    files = (server.folder / "dataset").glob("files/md5/??/*")
+    return {
+        f"{path.parent.name}{path.name}": hashlib.md5(path.read_bytes()).hexdigest()
+        for path in files
+        if len(path.name.removesuffix(".dir")) == 30
+    }
+
+
+def test_sftp_broken_off_in_mid_push_and_in_mid_pull(project: Path, sftp: SftpServer, tmp_path: Path) -> None:
+    over_sftp(project, sftp)
+    sftp.told = after(12, "write")
+    broken = tried(project, "dvc", "push", "-j", "1")
+    assert broken.code != 0, broken.said
+    assert "failed to transfer" in broken.said
+    assert broken.seconds < 90
+    arrived = stored(sftp)
+    assert arrived
+    assert all(oid.removesuffix(".dir") == md5 for oid, md5 in arrived.items())  # no half ones
+    sftp.told = lambda _: False
+    sh(project, "dvc", "push", "-q")
+
+    clone = cloned(project, tmp_path / "elsewhere")
+    over_sftp(clone, sftp)
+    sftp.told = after(12, "read")
+    broken = tried(clone, "dvc", "pull", "-j", "1")
+    assert broken.code != 0, broken.said
+    sftp.told = lambda _: False
+    sh(clone, "dvc", "pull", "-q")
+    check_pulled(project, clone)
+
+
+def test_a_version_is_read_over_sftp_through_a_lost_connection(project: Path, sftp: SftpServer) -> None:
+    over_sftp(project, sftp)
+    sh(project, "dvc", "push", "-q", "--all-commits")
+    shutil.rmtree(project / ".dvc" / "cache")
+    then = dsetkit.open(project / "data" / "cleaned", rev="v1")
+    row = then.row(3)
+    sftp.sent_bytes = 0
+    assert len(then.read_bytes(row["key"])) == sftp.sent_bytes  # its range alone, not the shard
+    sftp.told = after(3, "read")
+    assert "verified" in sh(project, "dsetkit", "verify", "data/cleaned", "--rev", "v1")
+    sftp.told = lambda _: True
+    lost = tried(project, "dsetkit", "show", "data/cleaned", "--rev", "v1")
+    assert lost.code == 2, lost.said
+    assert "the remote did not answer, or the connection was lost" in " ".join(lost.said.split())
+    assert "Traceback" not in lost.said
+    assert lost.seconds < 90

@@ -16,8 +16,9 @@ import dsetkit
 from dsetkit.history.backup.create import create_backup
 from dsetkit.history.backup.index import object_name
 from dsetkit.history.objects import Objects
-from dsetkit.history.repair import repair_versions, verify_versions
+from dsetkit.history.repair import repair_versions
 from dsetkit.history.revisions import snapshots_at
+from dsetkit.history.verify import verify_versions
 from dsetkit.storage.folder import open_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
@@ -81,13 +82,13 @@ def cached(project: Path, oid: str) -> Path:
 
 def test_every_version_is_verified_each_object_once(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    look = dsetkit.history.repair.look_at  # type: ignore[attr-defined]
+    look = dsetkit.history.verify.look_at  # type: ignore[attr-defined]
 
     def counted(objects: Objects, oid: str) -> Any:
         read.append(oid)
         return look(objects, oid)
 
-    monkeypatch.setattr("dsetkit.history.repair.look_at", counted)
+    monkeypatch.setattr("dsetkit.history.verify.look_at", counted)
     objects = Objects(stored)
     done = verify_versions(stored, objects)
     objects.close()
@@ -194,6 +195,47 @@ def test_bad_never_replaces_anything(stored: Path, tmp_path: Path) -> None:
     assert [issue.code for issue in done.issues] == ["repair-failed"]
     assert cached(stored, oid).read_bytes() == bad
     assert not list((stored / ".dvc" / "cache").rglob(".*"))
+
+
+def said(project: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(["dsetkit", "verify", *arguments], cwd=project, capture_output=True, text=True, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_what_could_not_be_mended_is_said_with_why(project: Path, tmp_path: Path) -> None:
+    name, oid = shard(project, "v3")
+    cached(project, oid).unlink()
+    (project / "data" / "cleaned" / name).unlink()
+    (tmp_path / "empty").mkdir()
+    code, text = said(project, "data/cleaned")
+    assert code == 1
+    assert "dsetkit verify --repair" in text
+    code, text = said(project, "data/cleaned", "--repair", "--from", str(tmp_path / "empty"))
+    assert code == 1
+    assert "repaired 0 files" in text
+    assert "looking again" not in text
+    assert f"no good copy of data/cleaned/{name} was found" in text
+    assert f"{tmp_path / 'empty'} has none" in text
+    assert "[repair-failed]" in text
+    assert said(project, "--repair", "--from", str(tmp_path / "nowhere"))[0] == 2
+
+
+def test_a_snapshot_without_its_document_is_seen_without_being_named(stored: Path) -> None:
+    (stored / "data" / "cleaned" / "snapshot.json").unlink()
+    code, issues = ran(stored)
+    assert code == 1
+    assert [issue["code"] for issue in of_data(issues)] == ["snapshot-unreadable"]
+    _, done = ran(stored, "--repair")
+    assert of_data(done["issues"]) == []
+    assert done["repaired"] == ["data/cleaned/snapshot.json"]
+
+
+def test_a_place_that_a_revision_does_not_have(project: Path) -> None:
+    code, text = said(project, "data/nosuch", "--rev", "v1")
+    assert code == 2
+    assert "v1 has no snapshot at data/nosuch. It has data/" in text
+    code, text = said(project, "./data/../data/cleaned", "--rev", "v1")
+    assert (code, "verified" in text) == (0, True)
 
 
 def test_options_that_do_not_go_together(project: Path) -> None:

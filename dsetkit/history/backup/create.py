@@ -7,13 +7,12 @@ sends what is new. Which objects are there is asked of the place itself each tim
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from dsetkit.errors import DsetkitError, NotFoundError, StorageError
 from dsetkit.history.backup.copies import backup_blocks, copy_object, file_blocks, folder_blocks, hashed
@@ -38,6 +37,7 @@ from dsetkit.history.backup.inventory import (
     take_inventory,
 )
 from dsetkit.history.backup.prune import drop_generations
+from dsetkit.history.backup.refs import Refs, check_outside, first_commits, left_out, read_refs
 from dsetkit.history.objects import Objects
 from dsetkit.history.repository import git
 from dsetkit.spec.issue import Issue
@@ -45,16 +45,6 @@ from dsetkit.stages.build import NoProgress, Progress
 from dsetkit.storage.writable import LocalWritable, RemoteWritable, open_writable
 
 WORKERS = 8
-_SHALLOW = "This clone is shallow: fetch the rest first (git fetch --unshallow)."
-
-
-class Refs(NamedTuple):
-    """What branches and tags point at."""
-
-    refs: dict[str, str]
-    head: str
-    """The branch that is checked out; empty: none."""
-    head_rev: str
 
 
 @dataclass
@@ -89,24 +79,26 @@ def create_backup(
 
     An object comes from DVC's cache, else from its remote, and is hashed before it is sent. ``check``: what is there
     already is read too, and sent again where it is damaged. ``keep``: afterwards so many generations stay. Raises
-    ``UsageError`` for a place with something else in it, ``NotFoundError`` before the first commit,
+    ``UsageError`` for a place with something else in it or inside the project, ``NotFoundError`` before a first commit,
     ``StorageError``. Stopped at any moment, the generations that were there stand, and the next run goes on.
     """
     refs = read_refs(root)
+    roots = first_commits(root)
+    check_outside(root, url)
     folder = open_writable(url)
     sizes = folder.sizes()
-    needs_marker = check_place(folder, sizes, _roots(root))
+    needs_marker = check_place(folder, sizes, roots)
     generations, issues = read_generations(folder, sizes)
     objects = Objects(root)
     try:
         work = _Backup(root, folder, sizes, generations, objects, progress or NoProgress(), check)
         if needs_marker:
-            folder.write(MARKER, marker_bytes(_roots(root)))
+            folder.write(MARKER, marker_bytes(roots))
         done = work.run(refs)
     finally:
         objects.close()
     done.issues[:0] = issues
-    done.notes += _notes(root)
+    done.notes += left_out(root)
     if keep is not None:
         done.dropped = drop_generations(folder, keep)
     return done
@@ -239,7 +231,7 @@ class _Backup:
     def _send_bundle(self, refs: Refs) -> StoredFile:
         """Brings branches and tags there, whole each time: increments would all be lost with the first of them."""
         before = self.newest
-        if before is not None and (before.refs, before.head, before.head_rev) == refs_key(refs):
+        if before is not None and (before.refs, before.head, before.head_rev) == refs:
             name = bundle_name(before.bundle.digest)
             if self.sizes.get(name) == before.bundle.size_bytes and (
                 not self.check or hashed(folder_blocks(self.folder, name)).is_file(before.bundle)
@@ -268,36 +260,6 @@ class _Backup:
             )
 
 
-def read_refs(root: Path) -> Refs:
-    """Branches, tags and HEAD.
-
-    Raises ``NotFoundError`` before the first commit, ``StorageError`` for a clone without its whole history.
-    """
-    head_rev = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    if head_rev is None:
-        raise NotFoundError(
-            f"{root} has no commit yet, so no version to back up",
-            name="HEAD",
-            hint="Commit first: git add --all, git commit.",
-        )
-    if git(root, "rev-parse", "--is-shallow-repository") == "true":
-        raise StorageError(f"{root} does not have its whole history", url=str(root), hint=_SHALLOW)
-    text = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags", required=True)
-    pairs = (line.partition(" ") for line in (text or "").splitlines())
-    head = git(root, "symbolic-ref", "--quiet", "HEAD") or ""
-    return Refs({ref: rev for rev, _, ref in pairs}, head, head_rev)
-
-
-def refs_key(refs: Refs) -> tuple[dict[str, str], str, str]:
-    """As an index holds them."""
-    return refs.refs, refs.head, refs.head_rev
-
-
-def _roots(root: Path) -> tuple[str, ...]:
-    text = git(root, "rev-list", "--max-parents=0", "--branches", "--tags", "HEAD", required=True) or ""
-    return tuple(sorted(text.split()))
-
-
 def _content(index: BackupIndex) -> BackupIndex:
     """An index without what differs each time."""
     return index.model_copy(update={"generation": 1, "created_at": "", "bundle": index.bundle})
@@ -310,18 +272,3 @@ def _missing(oid: str, why: str, inventory: Inventory) -> Issue:
         file=object_name(oid),
         hint="Fetch it from where it still is (dvc pull --all-commits), or mend it (dsetkit verify --all --repair).",
     )
-
-
-def _notes(root: Path) -> list[str]:
-    """What a person may think is in the backup, and is not."""
-    checks: Iterable[tuple[Callable[[], str | None], str]] = (
-        (
-            lambda: git(root, "status", "--porcelain"),
-            "changes that are not committed are not in it (git status)",
-        ),
-        (
-            lambda: git(root, "rev-list", "-n", "1", "--remotes", "--not", "--branches", "--tags", "HEAD"),
-            "branches that only a git remote has are not in it (git switch to them once)",
-        ),
-    )
-    return [text for look, text in checks if look()]

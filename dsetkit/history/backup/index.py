@@ -30,10 +30,12 @@ from dsetkit.storage.writable import is_unfinished
 
 FORMAT = 1
 MARKER = "dsetkit-backup.json"
-MAX_INDEX_BYTES = 512 * 1024 * 1024
-"""A larger index is not read; one of three million objects fits."""
-MAX_LISTING_BYTES = 512 * 1024 * 1024
-"""A larger list of a folder's files is not read."""
+MAX_INDEX_BYTES = 256 * 1024 * 1024
+"""A larger index is not read; one of 1,800,000 objects fits."""
+MAX_LISTING_BYTES = 256 * 1024 * 1024
+"""A larger list of a folder's files is not read; one of three million fits."""
+_BYTES_A_VALUE = 4
+"""A value of a document that backups or DVC write takes more than that on average; of a bomb, one or two."""
 _MAX_MARKER_BYTES = 1024 * 1024
 _OID = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 _REV = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
@@ -197,8 +199,15 @@ def _read_index(folder: Folder, name: str, size_bytes: int) -> BackupIndex:
     return index
 
 
+def _from_json(data: bytes) -> Any:
+    """What a JSON document says. Raises ``ValueError``, also for one of so many values that they fill the memory."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > len(data) // _BYTES_A_VALUE + 1000:
+        raise ValueError("it has too many values for its size")
+    return from_json(data, allow_inf_nan=False)
+
+
 def _parsed(data: bytes) -> Any:
-    fields = from_json(data, allow_inf_nan=False)
+    fields = _from_json(data)
     number = fields.get("format") if isinstance(fields, dict) else None
     if number != FORMAT:
         raise ValueError(f"it is of format {str(number)[:20]}; this dsetkit reads format {FORMAT}")
@@ -280,7 +289,7 @@ def parse_listing(data: bytes, oid: str, what: str) -> dict[str, str]:
     try:
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
             raise ValueError("other bytes")
-        entries = from_json(data)
+        entries = _from_json(data)
         files = {_check_place(str(entry["relpath"])): str(entry["md5"]) for entry in entries}
         if not all(_OID.match(found) and not found.endswith(".dir") for found in files.values()):
             raise ValueError("an id is none")

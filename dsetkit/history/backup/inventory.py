@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
-from posixpath import normpath
-from typing import Any, NamedTuple
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pathlib import Path
+from typing import NamedTuple
 
 from dsetkit.errors import DsetkitError, StorageError
 from dsetkit.history.backup.copies import backup_blocks, cache_blocks, hashed, remote_blocks
 from dsetkit.history.backup.index import MAX_LISTING_BYTES, StoredVersion, parse_listing
 from dsetkit.history.objects import Objects
+from dsetkit.history.outputs import Outputs
 from dsetkit.history.repository import git
 from dsetkit.history.revisions import tags_of
 from dsetkit.storage.folder import Folder
 
-_MD5 = "0123456789abcdef"
 _MOST_NAMED = 3
 
 
@@ -93,11 +89,11 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def recorded_versions(root: Path) -> list[StoredVersion]:
+def recorded_versions(root: Path, known: dict[str, dict[str, str]] | None = None) -> list[StoredVersion]:
     """The commits of all branches and tags that changed what DVC tracks, and those that branches and tags point at.
 
     ``root`` is the project's folder. Of commits with the same outputs one is listed, the newest. Outputs that git
-    itself keeps (``cache: false``) are left out.
+    itself keeps (``cache: false``) are left out. ``known``: commit → outputs, of what was looked at before; it fills.
     """
     paths = ("--", ":(glob)**/dvc.lock", ":(glob)**/*.dvc")
     # Without simplification: a version on a branch that was merged away is one, too.
@@ -107,9 +103,10 @@ def recorded_versions(root: Path) -> list[StoredVersion]:
     tags = tags_of(root, revs)
     pointing = _tags_at(root)
     found: dict[tuple[tuple[str, str], ...], StoredVersion] = {}
-    blobs: dict[str, Any] = {}
+    recorded = Outputs(root)
+    known = {} if known is None else known
     for rev in revs:
-        outputs = _outputs(root, rev, blobs)
+        outputs = known[rev] = known[rev] if rev in known else recorded.at(rev)
         if not outputs:
             continue
         key = tuple(sorted(outputs.items()))
@@ -129,89 +126,6 @@ def _tags_at(root: Path) -> dict[str, list[str]]:
     for line in text.splitlines():
         own, target, name = line.split(" ", 2)
         found[target or own].append(name)
-    return found
-
-
-def outputs_at(root: Path, rev: str) -> dict[str, str]:
-    """Path in the project → DVC's object of each output that a commit records and git does not keep itself."""
-    return _outputs(root, rev, {})
-
-
-def _outputs(root: Path, rev: str, blobs: dict[str, Any]) -> dict[str, str]:
-    tree = _tree(root, rev)
-    kept = set(tree) | {str(folder) for name in tree for folder in PurePosixPath(name).parents}
-    found: dict[str, str] = {}
-    for name, blob in tree.items():
-        base = name.rpartition("/")[2]
-        if base != "dvc.lock" and not (base.endswith(".dvc") and base != ".dvc"):
-            continue
-        folder = PurePosixPath(name).parent
-        beside = str(folder / "dvc.yaml")
-        uncached = set()
-        if base == "dvc.lock" and beside in tree:
-            uncached = _uncached(_document(root, tree[beside], blobs))
-        for path, oid in _recorded(_document(root, blob, blobs)):
-            place = normpath(str(folder / path))
-            if place in kept or path in uncached:  # git has it
-                continue
-            if place == "." or place.startswith(("/", "../")) or "\\" in place or "\0" in place:  # not the project's
-                continue
-            found[place] = oid
-    return found
-
-
-def _tree(root: Path, rev: str) -> dict[str, str]:
-    """Path in the project → blob of every file of a commit below the project's folder."""
-    text = git(root, "ls-tree", "-r", "-z", rev, required=True) or ""
-    found = {}
-    for entry in text.split("\0"):
-        facts, mark, name = entry.partition("\t")
-        if mark:
-            found[name] = facts.split()[2]
-    return found
-
-
-def _document(root: Path, blob: str, blobs: dict[str, Any]) -> Any:
-    if blob not in blobs:
-        text = git(root, "cat-file", "blob", blob, required=True) or ""
-        try:
-            blobs[blob] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
-            blobs[blob] = None
-    return blobs[blob]
-
-
-def _recorded(document: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(document, dict):
-        return
-    stages = document.get("stages")
-    holders = list(stages.values()) if isinstance(stages, dict) else [document]
-    for holder in holders:
-        outs = holder.get("outs") if isinstance(holder, dict) else None
-        for out in outs if isinstance(outs, list) else ():
-            if not isinstance(out, dict) or out.get("cache") is False:
-                continue
-            oid, path = str(out.get("md5", "")), out.get("path")
-            digits = oid.removesuffix(".dir")
-            if isinstance(path, str) and len(digits) == 32 and set(digits) <= set(_MD5):
-                yield path, oid
-
-
-def _uncached(document: Any) -> set[str]:
-    """Outputs that ``dvc.yaml`` keeps out of DVC's cache."""
-    found: set[str] = set()
-
-    def walk(value: Any) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                if isinstance(inner, dict) and inner.get("cache") is False:
-                    found.add(str(name))
-                walk(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                walk(inner)
-
-    walk(document)
     return found
 
 

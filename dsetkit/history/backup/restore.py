@@ -23,16 +23,18 @@ from dsetkit.history.backup.index import BackupIndex, StoredFile, newest, object
 from dsetkit.history.backup.inventory import (
     Inventory,
     ListingReader,
-    outputs_at,
     recorded_versions,
     take_inventory,
 )
+from dsetkit.history.backup.refs import is_below
+from dsetkit.history.outputs import Outputs
 from dsetkit.history.repository import git
 from dsetkit.history.revisions import resolve
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.build import NoProgress, Progress
 from dsetkit.storage.atomic import remove_tree, sync_folder, write_atomic, written
 from dsetkit.storage.folder import Folder
+from dsetkit.storage.url import to_local
 from dsetkit.storage.writable import open_writable
 
 _WORKERS = 8
@@ -79,6 +81,9 @@ def restore_backup(
     place = Path(os.path.abspath(target))
     if os.path.lexists(place) and (not place.is_dir() or any(place.iterdir())):
         raise UsageError(f"{target} is not empty", hint="Name a folder that is not there yet.")
+    here = to_local(url)
+    if here is not None and is_below(place, here):
+        raise UsageError(f"{target} lies inside the backup", hint="Name a folder outside of it.")
     folder = open_writable(url)
     sizes = folder.sizes()
     generations, issues = read_generations(folder, sizes)
@@ -108,7 +113,7 @@ class _Restore:
         root = unbundle(self.work / "bundle", self.top, self.index)
         commit = self._check_out_git(root, rev)
         self._check_project(root)
-        outputs = outputs_at(root, commit)
+        outputs = Outputs(root).at(commit)
         self._check_places(root, outputs)
         versions = recorded_versions(root)
         inventory, lost = take_inventory(versions, ListingReader(None, self.folder))
@@ -140,7 +145,7 @@ class _Restore:
         with written(self.work):
             self.work.mkdir(parents=True, exist_ok=True)
             placed = (self.top / self.index.project if self.index.project else self.top) / ".dvc" / "cache"
-            if placed.is_dir() and not self.cache.exists() and _is_inside(placed, self.top):
+            if placed.is_dir() and not self.cache.exists() and is_below(placed, self.top):
                 os.rename(placed, self.cache)
         remove_tree(self.top)
 
@@ -158,12 +163,12 @@ class _Restore:
         dvc = root / ".dvc"
         if not dvc.is_dir():
             raise self._refused(f"it has no DVC project at {self.index.project or 'its top'}")
-        if not _is_inside(dvc, self.top) or os.path.lexists(dvc / "cache") or os.path.lexists(dvc / "config.local"):
+        if not is_below(dvc, self.top) or os.path.lexists(dvc / "cache") or os.path.lexists(dvc / "config.local"):
             raise self._refused("its .dvc leads elsewhere, or has files that git never keeps")
 
     def _check_places(self, root: Path, outputs: dict[str, str]) -> None:
         for name in outputs:
-            if not _is_inside(root / name, self.top):
+            if not is_below(root / name, self.top):
                 raise self._refused(f"{name} leads out of the project")
 
     def _refused(self, what: str) -> StorageError:
@@ -264,11 +269,6 @@ def _is_sound(path: Path, oid: str, stored: StoredFile) -> bool:
     except DsetkitError:
         return False
     return found.is_object(oid) and found.is_file(stored)
-
-
-def _is_inside(path: Path, top: Path) -> bool:
-    """Whether a path, links resolved, is below a folder."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
 
 
 def _names_cache(config: Path) -> bool:

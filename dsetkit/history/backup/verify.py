@@ -99,6 +99,7 @@ class _Look:
         self.progress = progress
         self.done = Checked(folder.url, [item.index.generation for item in generations])
         self.versions: dict[str, StoredVersion] = {}
+        self.known: dict[str, dict[str, str]] = {}
 
     def report(self, code: str, file: str, message: str, **more: str) -> None:
         hint = more.pop("hint", repair_hint(self.folder.url))
@@ -143,7 +144,7 @@ class _Look:
         with tempfile.TemporaryDirectory(prefix="dsetkit-backup-") as scratch:
             bundle = Path(scratch, "bundle")
             fetch_bundle(self.folder, index, bundle)
-            return recorded_versions(unbundle(bundle, Path(scratch, "repository"), index))
+            return recorded_versions(unbundle(bundle, Path(scratch, "repository"), index), self.known)
 
     def check_objects(self, sample: int | None) -> None:
         """Presence and size of all, the bytes of some."""

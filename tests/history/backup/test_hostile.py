@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from support.versions import commit, sh
 
 from dsetkit.errors import DsetkitError, StorageError
+from dsetkit.history import outputs
 from dsetkit.history.backup.create import create_backup
 from dsetkit.history.backup.index import StoredVersion, object_name, oid_of, parse_listing
 from dsetkit.history.backup.prune import prune_backup
 from dsetkit.history.backup.restore import restore_backup
 from dsetkit.history.backup.verify import verify_backup
+from dsetkit.history.outputs import Outputs
 from dsetkit.spec.base import canonical_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
@@ -26,39 +29,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 EVIL = "0" * 32
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of one folder that DVC keeps, quick to make, and its backup. Only to be read."""
-    root = tmp_path_factory.mktemp("base") / "plain"
-    (root / "data" / "things").mkdir(parents=True)
-    (root / "data" / "things" / "a.txt").write_text("a\n")
-    (root / "data" / "things" / "b.txt").write_text("b\n")
-    sh(root, "git", "init", "-q")
-    sh(root, "dvc", "init", "-q")
-    sh(root, "dvc", "add", "-q", "data/things")
-    commit(root, "first", "v1")
-    create_backup(root, str(root.parent / "backup"))
-    return root.parent
-
-
-@pytest.fixture
-def plain(base: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(base / "plain", tmp_path / "plain", symlinks=True))
-
-
-@pytest.fixture
-def backup(base: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(base / "backup", tmp_path / "backup"))
-
-
-def rewrite(backup: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def rewrite(kept: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """The index with another content, and the right name for it."""
-    old = next(backup.glob("index/*.json"))
+    old = next(kept.glob("index/*.json"))
     document = json.loads(old.read_text())
     change(document)
     data = (canonical_json(document) + "\n").encode()
     old.unlink()
-    (backup / "index" / f"00000001-{hashlib.sha256(data).hexdigest()}.json").write_bytes(data)
+    (kept / "index" / f"00000001-{hashlib.sha256(data).hexdigest()}.json").write_bytes(data)
 
 
 def put(document: dict[str, Any], *path: str | int, value: Any) -> None:
@@ -85,56 +63,56 @@ CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_an_index_that_lies_is_not_believed(backup: Path, tmp_path: Path, what: str) -> None:
-    rewrite(backup, CHANGES[what])
-    assert [issue.code for issue in verify_backup(str(backup)).issues] == ["index-damaged"]
+def test_an_index_that_lies_is_not_believed(kept: Path, tmp_path: Path, what: str) -> None:
+    rewrite(kept, CHANGES[what])
+    assert [issue.code for issue in verify_backup(str(kept)).issues] == ["index-damaged"]
     with pytest.raises(StorageError, match="cannot be used"):
-        restore_backup(str(backup), tmp_path / "back")
+        restore_backup(str(kept), tmp_path / "back")
     with pytest.raises(DsetkitError):
-        prune_backup(str(backup), keep=1)
+        prune_backup(str(kept), keep=1)
     assert not (tmp_path / "back").exists()
 
 
-def test_refs_and_sizes_that_lie(backup: Path, tmp_path: Path) -> None:
-    rewrite(backup, lambda doc: put(doc, "refs", "refs/tags/evil", value="1" * 40))
-    assert [issue.code for issue in verify_backup(str(backup)).issues] == ["bundle-damaged"]
+def test_refs_and_sizes_that_lie(kept: Path, tmp_path: Path) -> None:
+    rewrite(kept, lambda doc: put(doc, "refs", "refs/tags/evil", value="1" * 40))
+    assert [issue.code for issue in verify_backup(str(kept)).issues] == ["bundle-damaged"]
     with pytest.raises(StorageError, match="does not have the branches"):
-        restore_backup(str(backup), tmp_path / "back")
-    rewrite(backup, lambda doc: doc["refs"].pop("refs/tags/evil"))
-    oid = next(oid for path in backup.glob("files/md5/*/*") if (oid := oid_of(path.relative_to(backup).as_posix())))
+        restore_backup(str(kept), tmp_path / "back")
+    rewrite(kept, lambda doc: doc["refs"].pop("refs/tags/evil"))
+    oid = next(oid for path in kept.glob("files/md5/*/*") if (oid := oid_of(path.relative_to(kept).as_posix())))
 
     def lie(document: dict[str, Any]) -> None:
         document["objects"][oid]["size_bytes"] = 10**15
 
-    rewrite(backup, lie)
-    assert "object-damaged" in [issue.code for issue in verify_backup(str(backup)).issues]
-    assert restore_backup(str(backup), tmp_path / "back").issues != []
+    rewrite(kept, lie)
+    assert "object-damaged" in [issue.code for issue in verify_backup(str(kept)).issues]
+    assert restore_backup(str(kept), tmp_path / "back").issues != []
 
 
-def test_an_object_of_the_right_md5_and_another_sha256_is_refused(backup: Path, tmp_path: Path) -> None:
+def test_an_object_of_the_right_md5_and_another_sha256_is_refused(kept: Path, tmp_path: Path) -> None:
     """MD5 can be forged; the index says SHA-256 as well."""
 
     def lie(document: dict[str, Any]) -> None:
         for stored in document["objects"].values():
             stored["digest"] = "0" * 64
 
-    rewrite(backup, lie)
-    assert {issue.code for issue in verify_backup(str(backup)).issues} == {"object-damaged"}
-    back = restore_backup(str(backup), tmp_path / "back")
+    rewrite(kept, lie)
+    assert {issue.code for issue in verify_backup(str(kept)).issues} == {"object-damaged"}
+    back = restore_backup(str(kept), tmp_path / "back")
     assert {issue.code for issue in back.issues} == {"object-damaged"}
     assert back.objects == 0
     assert not list((back.root / ".dvc" / "cache").rglob("*.*"))
 
 
-def test_what_versions_need_must_be_named(backup: Path, tmp_path: Path) -> None:
+def test_what_versions_need_must_be_named(kept: Path, tmp_path: Path) -> None:
     def forget(document: dict[str, Any]) -> None:
         document["objects"] = {oid: stored for oid, stored in document["objects"].items() if oid.endswith(".dir")}
 
-    rewrite(backup, forget)
-    issues = verify_backup(str(backup)).issues
+    rewrite(kept, forget)
+    issues = verify_backup(str(kept)).issues
     assert {issue.code for issue in issues} == {"object-unnamed"}
     assert all("v1" in issue.message and "data/things" in issue.message for issue in issues)
-    assert [issue.code for issue in restore_backup(str(backup), tmp_path / "back").issues] == ["object-missing"] * 2
+    assert [issue.code for issue in restore_backup(str(kept), tmp_path / "back").issues] == ["object-missing"] * 2
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\b", "", "a//b"])
@@ -153,13 +131,13 @@ def test_ids_in_lists_of_files_that_are_none(oid: str) -> None:
         StoredVersion(rev="0" * 40, outputs={"../x" if oid.endswith(".dir") else "x": oid})
 
 
-def rebuilt(plain: Path, backup: Path) -> None:
+def rebuilt(plain: Path, kept: Path) -> None:
     """The backup of a repository that somebody has changed."""
-    shutil.rmtree(backup)
-    create_backup(plain, str(backup))
+    shutil.rmtree(kept)
+    create_backup(plain, str(kept))
 
 
-def test_a_project_that_leads_outside_is_refused(plain: Path, backup: Path, tmp_path: Path) -> None:
+def test_a_project_that_leads_outside_is_refused(plain: Path, kept: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     (outside / "things").mkdir(parents=True)
     (outside / "things" / "mine").write_text("mine\n")
@@ -169,23 +147,23 @@ def test_a_project_that_leads_outside_is_refused(plain: Path, backup: Path, tmp_
     shutil.rmtree(plain / "data")
     os.symlink(outside, plain / "data")
     commit(plain, "evil")
-    rebuilt(plain, backup)
+    rebuilt(plain, kept)
     with pytest.raises(StorageError, match="leads out of the project"):
-        restore_backup(str(backup), tmp_path / "back")
+        restore_backup(str(kept), tmp_path / "back")
     assert (outside / "things" / "mine").read_text() == "mine\n"
     assert not (tmp_path / "back").exists()
 
 
-def test_a_cache_that_leads_outside_is_refused(plain: Path, backup: Path, tmp_path: Path) -> None:
+def test_a_cache_that_leads_outside_is_refused(plain: Path, kept: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     shutil.rmtree(plain / ".dvc" / "cache")
     os.symlink(tmp_path / "outside", plain / ".dvc" / "cache")
     sh(plain, "git", "add", "--force", ".dvc/cache")
     sh(plain, "git", "commit", "-q", "-m", "evil")
     sh(plain, "git", "reset", "-q", "--hard")
-    create_backup(plain, str(backup))
+    create_backup(plain, str(kept))
     with pytest.raises(StorageError, match=r"\.dvc leads elsewhere"):
-        restore_backup(str(backup), tmp_path / "back")
+        restore_backup(str(kept), tmp_path / "back")
     assert list((tmp_path / "outside").iterdir()) == []
 
 
@@ -201,14 +179,75 @@ def test_a_shared_cache_is_not_another_machines(plain: Path, tmp_path: Path) -> 
     assert not (tmp_path / "shared").exists()
 
 
-def test_what_no_backup_wrote_is_never_deleted(backup: Path) -> None:
+def test_what_no_backup_wrote_is_never_deleted(kept: Path) -> None:
     strange = ["files/md5/zz/x", "index/evil.json", "git/x.bundle", "notes.txt", f"files/md5/00/{'0' * 29}"]
     for name in strange:
-        (backup / name).parent.mkdir(parents=True, exist_ok=True)
-        (backup / name).write_text("x")
-    (backup / object_name(EVIL)).parent.mkdir(parents=True, exist_ok=True)
-    (backup / object_name(EVIL)).write_text("x")
-    done = prune_backup(str(backup))
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        (kept / name).write_text("x")
+    (kept / object_name(EVIL)).parent.mkdir(parents=True, exist_ok=True)
+    (kept / object_name(EVIL)).write_text("x")
+    done = prune_backup(str(kept))
     assert (done.objects, sorted(done.unknown)) == (1, sorted(strange))
-    assert all((backup / name).exists() for name in strange)
-    assert verify_backup(str(backup), sample=None).issues == []
+    assert all((kept / name).exists() for name in strange)
+    assert verify_backup(str(kept), sample=None).issues == []
+
+
+LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10) if n else 'lol'}]\n" for n in range(12))
+DOCUMENTS = {
+    "a part that holds itself": (
+        "dvc.yaml",
+        "stages: &a\n  x: *a\n  outs:\n    - data/things:\n        cache: false\n",
+    ),
+    "parts that repeat parts": ("dvc.yaml", LAUGHS),
+    "lists in lists": ("dvc.lock", "[\n" * 3000),
+    "a date that is none": ("dvc.lock", "stages: 2001-99-99\n"),
+    "a list as a key": ("dvc.lock", "? [a]\n: b\n"),
+    "no text": ("dvc.lock", "\udcff\udcfe"),
+    "outputs that are none": (
+        "dvc.lock",
+        f"stages: {{a: {{outs: [1, {{md5: [], path: a}}, {{md5: {EVIL}, path: ../../x}},"
+        f" {{md5: {EVIL}, path: /etc/x}}, {{md5: {EVIL}, path: '..'}}, {{md5: '../x', path: b}}]}}, b: 7}}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DOCUMENTS)
+def test_documents_of_dvc_that_are_made_to_hurt(plain: Path, tmp_path: Path, what: str) -> None:
+    name, text = DOCUMENTS[what]
+    (plain / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    if name == "dvc.yaml":
+        (plain / "dvc.lock").write_text("stages: {}\n")
+    sh(plain, "git", "add", "--force", name, *(["dvc.lock"] if name == "dvc.yaml" else []))
+    sh(plain, "git", "commit", "-q", "-m", "evil")
+    place = str(tmp_path / "evil")
+    began = time.monotonic()
+    done = create_backup(plain, place)
+    assert (done.issues, done.objects) == ([], 3)
+    assert verify_backup(place, sample=None).issues == []
+    assert time.monotonic() - began < 60
+    assert Outputs(plain).at("HEAD").keys() == {"data/things"}
+
+
+def test_a_document_that_is_too_large_is_not_read(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Outputs(plain).at("HEAD")
+    monkeypatch.setattr(outputs, "MAX_DOCUMENT_BYTES", 10)
+    assert Outputs(plain).at("HEAD") == {}
+
+
+@pytest.mark.parametrize("bomb", [b"[" + b"[]," * 100_000 + b"[]]", b'{"objects":[' + b"1," * 100_000 + b"1]}"])
+def test_documents_of_too_many_values(kept: Path, tmp_path: Path, bomb: bytes) -> None:
+    with pytest.raises(StorageError, match="is damaged"):
+        parse_listing(bomb, f"{hashlib.md5(bomb).hexdigest()}.dir", "data/things")
+    next(kept.glob("index/*.json")).unlink()
+    (kept / "index" / f"00000002-{hashlib.sha256(bomb).hexdigest()}.json").write_bytes(bomb)
+    checked = verify_backup(str(kept))
+    assert [issue.code for issue in checked.issues] == ["index-damaged"]
+    assert "too many values" in checked.issues[0].message
+    (kept / "dsetkit-backup.json").write_bytes(bomb)
+    assert {issue.code for issue in verify_backup(str(kept)).issues} == {"index-damaged", "marker-damaged"}
+
+
+def test_a_listing_of_many_files_with_odd_names_is_read() -> None:
+    names = [f"{number},[{{,[,{{,.jpg" for number in range(5000)]
+    data = json.dumps([{"md5": EVIL, "relpath": name} for name in names], separators=(",", ":")).encode()
+    assert list(parse_listing(data, f"{hashlib.md5(data).hexdigest()}.dir", "data/things")) == names
