@@ -72,7 +72,8 @@ def open(path: str | os.PathLike[str], *, rev: str | None = None) -> Snapshot:
     snapshot that stood at the path at that git revision of its project: read from DVC's cache, else by range from
     its remote; the workspace is not touched. Raises ``SnapshotError`` for a snapshot that is absent, incomplete,
     damaged or of an unknown format, ``StorageError`` for a place that cannot be reached, ``NotFoundError`` for a
-    revision that is not there or has no such snapshot, ``UsageError`` for a revision of a place outside a project.
+    revision that is not there or has no such snapshot, ``UsageError`` for a revision of a place outside a project, or
+    where a rollback of the project was interrupted.
     """
     from dsetkit.report.cards.files import export_with_card
 
@@ -81,7 +82,11 @@ def open(path: str | os.PathLike[str], *, rev: str | None = None) -> Snapshot:
 
         return open_at(path, rev, export=export_with_card)
     from dsetkit.snapshots.read import open_snapshot
+    from dsetkit.storage.unfinished import refuse_unfinished
+    from dsetkit.storage.url import to_local
 
+    if (local := to_local(os.fspath(path))) is not None:
+        refuse_unfinished(local)
     return open_snapshot(path, export=export_with_card)
 
 

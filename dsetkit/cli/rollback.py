@@ -13,7 +13,8 @@ from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import plural
 from dsetkit.history.revisions import find_project
-from dsetkit.history.rollback.run import Rollback, Rolled, SnapshotChange, finish_interrupted, open_rollback, outdated
+from dsetkit.history.rollback.change import SnapshotChange
+from dsetkit.history.rollback.run import Rollback, Rolled, finish_interrupted, open_rollback, outdated
 from dsetkit.snapshots.read import Snapshot
 
 _MOST_FILES = 10
@@ -82,7 +83,7 @@ def _facts(rolling: Rollback, changes: list[SnapshotChange], *, dry_run: bool) -
         "stage": rolling.stage,
         "dry_run": dry_run,
         "snapshots": [change.to_json() for change in changes],
-        "outputs": rolling.outputs,
+        "outputs": list(rolling.outputs),
         "files": rolling.files(),
         "left": list(rolling.plan.left),
         "to_fetch": rolling.lacking,
@@ -90,17 +91,18 @@ def _facts(rolling: Rollback, changes: list[SnapshotChange], *, dry_run: bool) -
 
 
 def _show_plan(output: Output, rolling: Rollback, changes: list[SnapshotChange], *, dry_run: bool) -> None:
-    what = f"{rolling.stage} of {rolling.title}" if rolling.stage else rolling.title
     if not rolling.is_needed:
-        output.heading(f"The workspace is at {what} already.")
+        what = f"{rolling.stage} is" if rolling.stage else "The workspace is"
+        output.heading(f"{what} at {rolling.title} already.")
         return
-    output.heading(f"{'would roll' if dry_run else 'rolling'} back to {what}")
+    roll = "would roll" if dry_run else "rolling"
+    output.heading(f"{roll} {f'{rolling.stage} ' if rolling.stage else ''}back to {rolling.title}")
     for change in changes:
         output.line(f"  {change.name}: {_side(change.old)} → {_side(change.new)}")
         for line in change.lines():
             output.line(f"    {line}", "dim")
-    for path in rolling.outputs:
-        output.line(f"  {path}")
+    for path, word in rolling.outputs.items():
+        output.line(f"  {path}: {word}")
     files = rolling.files()
     for path, word in list(files.items())[:_MOST_FILES]:
         output.line(f"  {path}: {word}", "dim")
@@ -131,7 +133,8 @@ def _show_done(output: Output, rolling: Rollback, done: Rolled | None, stale: li
     if done is not None and done.commit:
         output.line(f"  committed as {done.commit[:7]}")
     elif done is not None and not done.is_recorded:
-        output.line("  not committed: git commit, or roll back again with --commit; from here you can also roll on")
+        again = f"dsetkit rollback {rolling.rev}{f' --stage {rolling.stage}' if rolling.stage else ''} --commit"
+        output.line(f"  not committed yet: {again} records it; dsetkit rollback HEAD goes back to where you were")
     for note in done.notes if done is not None else ():
         output.line(f"  {note}")
     if stale:

@@ -16,6 +16,7 @@ from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.snapshot import SnapshotInfo
 from dsetkit.stages.project import Project
 from dsetkit.storage.atomic import swap_folder
+from dsetkit.storage.unfinished import refuse_unfinished
 
 
 class Progress(Protocol):
@@ -82,7 +83,11 @@ class Build(AbstractContextManager["Build"]):
         self._before = read_state()
 
     def __enter__(self) -> Build:
-        """Raises ``UsageError`` where another run builds the same snapshot now: they would write into one folder."""
+        """Raises ``UsageError`` where another run builds the same snapshot now: they would write into one folder.
+
+        So it does where a rollback of the project was interrupted.
+        """
+        refuse_unfinished(self.place)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self.folder.with_name(f"{self.folder.name}.lock").open("wb")
         try:

@@ -20,6 +20,7 @@ from dsetkit.spec.params import Params, SourceParams
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_document, load_yaml
 from dsetkit.storage.stat_cache import StatCache
+from dsetkit.storage.unfinished import refuse_unfinished
 from dsetkit.storage.url import to_local
 
 PARAMS = "params.yaml"
@@ -38,11 +39,13 @@ class Project:
     def find(cls, start: Path | None = None) -> Project:
         """The project that ``start`` (default: the working folder) lies in.
 
-        Raises ``NotFoundError`` where no folder upwards holds both ``params.yaml`` and ``dvc.yaml``.
+        Raises ``NotFoundError`` where no folder upwards holds both ``params.yaml`` and ``dvc.yaml``, ``UsageError``
+        where a rollback was interrupted in it.
         """
         here = (start or Path.cwd()).resolve()
         for folder in (here, *here.parents):
             if (folder / PARAMS).is_file() and (folder / "dvc.yaml").is_file():
+                refuse_unfinished(folder)
                 return cls(folder)
         raise NotFoundError(
             f"{here} is not in a dsetkit project (no folder from here up has params.yaml and dvc.yaml)",

@@ -132,9 +132,10 @@ def rebuild(root: Path, oid: str, what: str, place: Path) -> None:
 
     objects = Objects(root, remote=False)
     try:
-        files = recorded_files(objects, oid, what)
-        with Repo(str(root)) as repo:
-            build_folder(repo, objects, files, place)
+        with _about(what):
+            files = recorded_files(objects, oid, what)
+            with Repo(str(root)) as repo:
+                build_folder(repo, objects, files, place)
     finally:
         objects.close()
 

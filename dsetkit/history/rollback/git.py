@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dsetkit.errors import NotFoundError, StorageError
+from dsetkit.errors import NotFoundError, StorageError, UsageError
 
 GONE = "0" * 40
 _LINK = "120000"
@@ -31,14 +31,18 @@ class Blob(NamedTuple):
 def run_git(
     root: Path, *arguments: str, data: bytes = b"", environment: Mapping[str, str] | None = None, hint: str = ""
 ) -> bytes:
-    """What a git command says, byte for byte; paths are taken as they are, not as patterns.
+    """What a git command says, byte for byte; paths are taken as they are, not as patterns, and no hook runs.
 
     Raises ``NotFoundError`` where git is not installed, ``StorageError`` where the command fails.
     """
     variables = {**os.environ, "GIT_LITERAL_PATHSPECS": "1", **(environment or {})}
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, input=data, env=variables, check=False
+            ["git", "-C", str(root), "-c", f"core.hooksPath={os.devnull}", *arguments],
+            capture_output=True,
+            input=data,
+            env=variables,
+            check=False,
         )
     except FileNotFoundError as error:
         raise NotFoundError("git is not installed", name="git", hint="Install git.") from error
@@ -49,14 +53,21 @@ def run_git(
 
 
 def tree(root: Path, treeish: str, places: Sequence[str]) -> dict[str, Blob]:
-    """Path in the project → file, of what a commit or tree has at and below some places."""
+    """Path in the project → file, of what a commit or tree has at and below some places.
+
+    Raises ``UsageError`` for a submodule: git itself only knows its name there.
+    """
     found: dict[str, Blob] = {}
     if places:
         for line in _split(run_git(root, "ls-tree", "-r", "-z", treeish, "--", *places)):
             about, _, path = line.partition("\t")
             mode, _, sha = about.split()
-            if mode != _SUBMODULE:
-                found[path] = Blob(mode, sha)
+            if mode == _SUBMODULE:
+                raise UsageError(
+                    f"{path} is a git submodule, and a rollback does not go into one",
+                    hint="Use git checkout, git submodule update and dvc checkout here.",
+                )
+            found[path] = Blob(mode, sha)
     return found
 
 
@@ -118,9 +129,34 @@ def tree_with(root: Path, changes: Mapping[str, Blob | None], index: Path) -> st
 
 
 def commit_tree(root: Path, tree_sha: str, parent: str, message: str) -> str:
-    """A commit that no branch has yet."""
+    """A commit that no branch has yet; signed where git is configured to sign commits."""
     hint = 'Tell git who you are: git config user.name "NAME", git config user.email ADDRESS; nothing was changed.'
-    return run_git(root, "commit-tree", tree_sha, "-p", parent, data=message.encode(), hint=hint).decode().strip()
+    command = ["commit-tree", tree_sha, "-p", parent]
+    if run_git(root, "config", "--type=bool", "--default=false", "--get", "commit.gpgSign").strip() == b"true":
+        command.append("-S")
+        hint = (
+            "commit.gpgSign wants a signature: mend what git says, or roll back without --commit; nothing was changed."
+        )
+    return run_git(root, *command, data=message.encode(), hint=hint).decode().strip()
+
+
+def under_way(root: Path) -> str | None:
+    """What git has begun and not ended: a merge, a rebase, a cherry-pick or a revert."""
+    names = {
+        "MERGE_HEAD": "merge",
+        "rebase-merge": "rebase",
+        "rebase-apply": "rebase",
+        "CHERRY_PICK_HEAD": "cherry-pick",
+        "REVERT_HEAD": "revert",
+    }
+    command = [part for name in names for part in ("--git-path", name)]
+    places = os.fsdecode(run_git(root, "rev-parse", *command)).splitlines()
+    return next((what for what, place in zip(names.values(), places, strict=True) if (root / place).exists()), None)
+
+
+def is_detached(root: Path) -> bool:
+    """Whether HEAD is on no branch, so that a new commit there is on none either."""
+    return run_git(root, "rev-parse", "--symbolic-full-name", "HEAD").strip() == b"HEAD"
 
 
 def move_head(root: Path, new: str, old: str, message: str) -> bool:

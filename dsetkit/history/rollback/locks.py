@@ -114,7 +114,8 @@ def refuse_busy(root: Path) -> None:
         what = ", ".join(f"{command} (process {pid})" for pid, command in sorted(busy.items()))
         raise UsageError(
             f"a stage is running in this project: {what}",
-            hint="Wait until it has ended (or end it), then run the command again; nothing was changed.",
+            hint="Wait until it has ended (or end it), then run the command again; nothing was changed."
+            f" Where such a process is no dvc, an earlier dvc was killed: delete {path}.",
         )
 
 

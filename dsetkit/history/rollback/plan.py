@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dsetkit.errors import NotFoundError
+from dsetkit.errors import NotFoundError, StorageError
 from dsetkit.history.rollback.git import Blob, contents, tree
 
 FILES = ("dvc.yaml", "params.yaml", "sources.lock.yaml", "tools.lock.yaml", ".dvcignore", "dvc.lock")
@@ -20,6 +21,7 @@ FOLDERS = ("schemas", "corrections")
 _NEVER = ("access", ".dvc", ".git")
 """A revoked grant stays revoked; the rest is not the dataset's."""
 _IGNORE = ".gitignore"
+_OID = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 
 
 class Stage(NamedTuple):
@@ -55,7 +57,10 @@ class Version:
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Name → stage, in the order of ``dvc.lock``. Raises ``NotFoundError`` where there is none."""
+        """Name → stage, in the order of ``dvc.lock``.
+
+        Raises ``NotFoundError`` where there is none, ``StorageError`` for one that is damaged.
+        """
         text = self.texts.get("dvc.lock")
         if text is None:
             raise NotFoundError(
@@ -63,12 +68,32 @@ class Version:
                 name=self.name,
                 hint="Name a later revision; see dsetkit log.",
             )
+        if not isinstance(plain_yaml(text), dict):
+            raise StorageError(
+                f"dvc.lock of {self.name} cannot be read",
+                url=str(self.root / "dvc.lock"),
+                hint="Where HEAD is meant, put a good one there (git checkout REV -- dvc.lock) and commit it;"
+                " else name another revision.",
+            )
         folders = {
             name: str(stage.get("wdir", "")) for name, stage in _stages_of(self.texts.get("dvc.yaml", b"")).items()
         }
-        return {
+        stages = {
             name: _stage(stage, folders.get(name.partition("@")[0], "")) for name, stage in _stages_of(text).items()
         }
+        for path, oid in (out for stage in stages.values() for out in stage.outs.items()):
+            if oid and not is_oid(oid):  # it becomes a path in DVC's cache
+                raise StorageError(
+                    f"dvc.lock of {self.name} has no MD5 for {path}, but {oid!r}",
+                    url=str(self.root / "dvc.lock"),
+                    hint="DVC never writes that; name another revision.",
+                )
+        return stages
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has a ``dvc.lock``."""
+        return "dvc.lock" in self.texts
 
     @cached_property
     def uncached(self) -> set[str]:
@@ -111,9 +136,11 @@ class Plan:
 def make_plan(old: Version, new: Version, chosen: tuple[set[str], set[str]] | None = None) -> Plan:
     """From ``old``, where the project is, to ``new``; ``chosen`` are the stages that change, of each, else all.
 
-    The texts of ``FILES`` are not in it where stages are chosen. Raises ``NotFoundError`` as ``Version.stages``.
+    The texts of ``FILES`` are not in it where stages are chosen. ``old`` may have no ``dvc.lock``: a branch on which
+    nothing was built yet. Raises as ``Version.stages``.
     """
-    old_stages = {name: stage for name, stage in old.stages.items() if chosen is None or name in chosen[0]}
+    had = old.stages if old.is_built else {}
+    old_stages = {name: stage for name, stage in had.items() if chosen is None or name in chosen[0]}
     new_stages = {name: stage for name, stage in new.stages.items() if chosen is None or name in chosen[1]}
     old_outs, new_outs = _outs(old_stages), _outs(new_stages)
     away = [path for path in new_outs if not is_ours(path)]
@@ -154,9 +181,16 @@ def make_plan(old: Version, new: Version, chosen: tuple[set[str], set[str]] | No
 
 def is_ours(path: str) -> bool:
     """Whether a path of ``dvc.lock`` is one of the project that a rollback may touch."""
-    normal = posixpath.normpath(path)
-    first = normal.partition("/")[0]
-    return normal == path and "\\" not in path and first not in ("", ".", "..", *_NEVER) and ":" not in first
+    parts = path.split("/")
+    first = parts[0]
+    if posixpath.normpath(path) != path or "\\" in path or "\0" in path or ".git" in map(str.lower, parts):
+        return False
+    return first.lower() not in ("", ".", "..", *_NEVER) and ":" not in first
+
+
+def is_oid(text: str) -> bool:
+    """Whether a text is the name of one of DVC's objects: it becomes a path."""
+    return _OID.match(text) is not None
 
 
 def is_compiled(path: str) -> bool:

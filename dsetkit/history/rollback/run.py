@@ -12,84 +12,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsetkit.errors import CheckError, DsetkitError, UsageError
 from dsetkit.history.objects import Objects
 from dsetkit.history.repository import git
-from dsetkit.history.revisions import open_recorded, resolve, stage_facts
+from dsetkit.history.revisions import open_recorded, resolve
 from dsetkit.history.rollback import journal as journals
-from dsetkit.history.rollback.check import bases, check_outputs, refuse_staged, refuse_unrecorded, uncommitted
-from dsetkit.history.rollback.fetch import (
-    Wanted,
-    build_file,
-    build_folder,
-    check_built,
-    fetch,
-    missing,
-    rebuild,
-    remember,
-    wanted,
+from dsetkit.history.rollback.change import SnapshotChange
+from dsetkit.history.rollback.check import (
+    bases,
+    check_outputs,
+    refuse_half_done,
+    refuse_in_the_way,
+    refuse_staged,
+    refuse_unrecorded,
+    uncommitted,
 )
-from dsetkit.history.rollback.git import Blob, commit_tree, contents, keep_blob, tree, tree_with
-from dsetkit.history.rollback.journal import PLACE, Journal, Step, link_or_copy_whole, side
+from dsetkit.history.rollback.fetch import Wanted, fetch, missing, rebuild, remember, wanted
+from dsetkit.history.rollback.git import Blob, commit_tree, is_detached, keep_blob, tree, tree_with
+from dsetkit.history.rollback.journal import Journal
 from dsetkit.history.rollback.locks import dvc_errors, dvc_lock, own_lock
-from dsetkit.history.rollback.plan import FILES, Plan, Version, Wish, make_plan
+from dsetkit.history.rollback.moves import finish, recover
+from dsetkit.history.rollback.plan import Plan, Version, Wish, make_plan
 from dsetkit.history.rollback.stage import choose, merged_files
-from dsetkit.snapshots.compare import diff
+from dsetkit.history.rollback.steps import make_steps
 from dsetkit.snapshots.read import Snapshot, open_snapshot
-from dsetkit.spec.diff import Diff
-from dsetkit.spec.diff_text import count_lines
-from dsetkit.storage.atomic import sync_folder, write_atomic, written
+from dsetkit.storage.atomic import sync_folder, written
+from dsetkit.storage.unfinished import JOURNAL, ROLLBACK
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-
-@dataclass(frozen=True)
-class SnapshotChange:
-    """A snapshot that a rollback changes."""
-
-    name: str
-    """``raw/blood``, ``cleaned``, ``augmented``."""
-    old: Snapshot | None
-    """As it stands in the workspace; None where it does not, or cannot be read."""
-    new: Snapshot | DsetkitError | None
-    """As it is to be; None where it goes, the error where it cannot be read before it is fetched."""
-
-    @property
-    def change(self) -> str:
-        """``added``, ``removed`` or ``replaced``."""
-        return "removed" if self.new is None else "added" if self.old is None else "replaced"
-
-    def diff(self) -> Diff | None:
-        """What differs, where both sides can be read."""
-        if self.old is None or not isinstance(self.new, Snapshot):
-            return None
-        try:
-            return diff(self.old, self.new)
-        except (DsetkitError, OSError):
-            return None
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``--json``: both sides' facts, and how many entries each list of the diff has."""
-        found = self.diff()
-        counts: dict[str, Any] = {}
-        for group, name, entries in found.lists() if found is not None else ():
-            if name and entries:
-                counts.setdefault(group, {})[name] = len(entries)
-        return {
-            "stage": self.name,
-            "change": self.change,
-            "old": None if self.old is None else stage_facts(self.old),
-            "new": stage_facts(self.new) if isinstance(self.new, Snapshot) else None,
-            "differs": None if found is None else counts,
-        }
-
-    def lines(self) -> list[str]:
-        """How many samples, annotations and categories differ, for people."""
-        found = self.diff()
-        return [] if found is None else count_lines(found)
 
 
 @dataclass(frozen=True)
@@ -125,8 +78,9 @@ class Rollback:
         self.head = resolve(root, "HEAD")
         self.title = f"{rev} ({self.target[:7]})" if not self.target.startswith(rev) else self.target[:7]
         self._new = Version(root, self.target, rev)
+        refuse_half_done(root)
         self._base, self.plan = self._find_base()
-        check_outputs(repo, root, self.plan, self._objects)
+        self._check_work()
         self._coming = {
             path: oid
             for path, oid in self.plan.outputs.items()
@@ -150,9 +104,13 @@ class Rollback:
         return len(missing(self._objects, self._wanted.whose))
 
     @property
-    def outputs(self) -> list[str]:
-        """Outputs that change, but for snapshots."""
-        return [path for path in (*self._coming, *self._gone) if not path.startswith("data/")]
+    def outputs(self) -> dict[str, str]:
+        """Path → ``added``, ``removed`` or ``changed``, of the outputs that change, but for snapshots."""
+        return {
+            path: "removed" if path in self._gone else "changed" if os.path.lexists(self.root / path) else "added"
+            for path in (*self._coming, *self._gone)
+            if not path.startswith("data/")
+        }
 
     def snapshots(self) -> Iterator[SnapshotChange]:
         """The snapshots that change."""
@@ -176,21 +134,30 @@ class Rollback:
     def run(self, *, commit: bool = False) -> Rolled:
         """Do it, and with ``commit`` record it as a new commit on the current branch; no hook of git runs.
 
-        Raises what fetching, building and checking raise: nothing was changed then; and as ``journal.finish`` does.
+        Raises what fetching, building and checking raise: nothing was changed then; and as ``moves.finish`` does.
         """
         with dvc_errors(self.root):
             return self._run(commit)
 
     def _run(self, commit: bool) -> Rolled:
         title = f"Roll back {f'{self.stage} ' if self.stage else ''}to {self.title}"
-        place = self.root / PLACE
+        place = self.root / ROLLBACK
         try:
             journals.clear(self.root)
             with written(place):
                 (place / "new").mkdir(parents=True)
                 (place / "old").mkdir()
             fetched = fetch(self._repo, self._objects, self._wanted.whose)
-            steps = self._build()
+            steps = make_steps(
+                self.root,
+                self._repo,
+                self._objects,
+                self.plan,
+                self._gone,
+                self._coming,
+                self._wanted.folders,
+                self.rev,
+            )
             blobs = {path: self._blob(path, wish) for path, wish in self.plan.files.items()}
             tree_sha, changes = self._tree(blobs)
             new_head = None
@@ -213,80 +180,43 @@ class Rollback:
             journal.write(self.root)
         except BaseException:
             # Where the journal did come to the disk, it counts.
-            if not (place / journals.NAME).exists():
+            if not (place / JOURNAL).exists():
                 with suppress(DsetkitError, OSError):
                     journals.clear(self.root)
             raise
-        notes = journals.finish(self.root, journal, rebuild)
+        notes = finish(self.root, journal, rebuild)
         remember(self._repo, self._hashes())
-        made = None if notes else new_head
+        made = new_head if resolve(self.root, "HEAD") == new_head else None
+        if made is not None and is_detached(self.root):
+            notes.append("HEAD is on no branch, and so is the commit: git switch --create NAME keeps it")
         return Rolled(fetched, made, is_recorded or made is not None, tuple(notes))
 
     def _find_base(self) -> tuple[Version, Plan]:
         """Where the project is, and what leads from there to the revision. Raises ``CheckError``."""
-        first: list[str] | None = None
+        work: list[str] = []  # as seen from where there is least of it
         for base in bases(self.root, self.head):
             chosen = None if self.stage is None else choose(base, self._new, self.stage)
             plan = make_plan(base, self._new, chosen)
-            found = uncommitted(self.root, base.treeish, plan.places)
+            found = uncommitted(self.root, base.treeish, plan)
             if not found:
                 refuse_staged(self.root, plan.places)
                 if chosen is not None:
                     plan.files.update(merged_files(base, self._new, chosen))
                 return base, plan
-            first = found if first is None else first
-        refuse_unrecorded(self.root, first or [])
+            work = found if not work or len(found) < len(work) else work
+        refuse_unrecorded(self.root, work)
         raise AssertionError("HEAD is always a base")
 
     def _check_again(self) -> None:
         """While data came, somebody may have worked on. Raises ``CheckError``."""
         if resolve(self.root, "HEAD") != self.head:
             raise CheckError("HEAD moved meanwhile; nothing was changed", hint="Roll back again.")
-        refuse_unrecorded(self.root, uncommitted(self.root, self._base.treeish, self.plan.places))
+        refuse_unrecorded(self.root, uncommitted(self.root, self._base.treeish, self.plan))
+        self._check_work()
 
-    def _build(self) -> list[Step]:
-        """Make everything ready; the steps in the order they are done in, ``dvc.lock`` last."""
-        steps: list[Step] = []
-        place = self.root / PLACE
-        going = [path for path, wish in self.plan.files.items() if wish is None]
-        coming = [path for path, wish in self.plan.files.items() if wish is not None]
-        for path in sorted(going, key=_late):
-            steps.append(Step(path, "file", old=True, new=False))
-        for path in (*self._gone, *self._coming):
-            oid, target = self._coming.get(path), side(self.root, "new", len(steps))
-            stands = os.path.lexists(self.root / path)
-            is_folder = path in self._wanted.folders or (oid is None and (self.root / path).is_dir())
-            if not is_folder and (self.root / path).is_dir():  # a file comes where a folder was
-                steps.append(Step(path, "folder", old=True, new=False))
-                stands, target = False, side(self.root, "new", len(steps))
-            if oid is not None and is_folder:
-                build_folder(self._repo, self._objects, self._wanted.folders[path], target)
-                check_built(target, f"{path} of {self.rev}")
-            elif oid is not None:
-                build_file(self._repo, self._objects, oid, target)
-            steps.append(Step(path, "folder" if is_folder else "file", old=stands, new=oid is not None, oid=oid))
-        for path in sorted(coming, key=_late):
-            wish = self.plan.files[path]
-            if wish is not None:
-                self._write(path, wish, side(self.root, "new", len(steps)))
-            steps.append(Step(path, "file", old=os.path.lexists(self.root / path), new=True))
-        with written(place):
-            for number, step in enumerate(steps):
-                if step.kind == "file" and step.old:
-                    link_or_copy_whole(self.root / step.path, side(self.root, "old", number))
-        return steps
-
-    def _write(self, path: str, wish: Wish, target: Path) -> None:
-        data = wish.data if wish.sha is None else contents(self.root, Blob(wish.mode, wish.sha), path)
-        if wish.mode == "120000":
-            with written(target):
-                os.symlink(os.fsdecode(data or b""), target)
-            return
-        write_atomic(target, data or b"")
-        with written(target):
-            mask = os.umask(0)
-            os.umask(mask)
-            target.chmod((0o777 if wish.mode == "100755" else 0o666) & ~mask)
+    def _check_work(self) -> None:
+        check_outputs(self._repo, self.root, self.plan, self._objects)
+        refuse_in_the_way(self._repo, self.root, self._base.treeish, self.plan)
 
     def _blob(self, path: str, wish: Wish | None) -> Blob | None:
         if wish is None:
@@ -298,7 +228,7 @@ class Rollback:
         wish = {**tree(self.root, self._base.treeish, self.plan.places), **blobs}
         has = tree(self.root, self.head, [*self.plan.places, *blobs])
         changes = {path: wish.get(path) for path in {**has, **wish} if has.get(path) != wish.get(path)}
-        return tree_with(self.root, changes, self.root / PLACE / "index"), changes
+        return tree_with(self.root, changes, self.root / ROLLBACK / "index"), changes
 
     def _hashes(self) -> Iterator[tuple[Path, str]]:
         for path, oid in self._coming.items():
@@ -313,11 +243,17 @@ class Rollback:
 def open_rollback(root: Path, rev: str, stage: str | None = None, *, lock: bool = True) -> Iterator[Rollback]:
     """A rollback, with this project's lock and DVC's held for as long as the block runs.
 
-    Without ``lock`` it is only to be looked at. Raises as ``Rollback`` does, and ``UsageError`` where another rollback
-    or DVC is at work.
+    One that was interrupted before is finished first, or undone; without ``lock``, when this one is only to be looked
+    at, that is refused. Raises as ``Rollback`` does, as ``finish_interrupted``, and ``UsageError`` where another
+    rollback or DVC is at work.
     """
     from dvc.repo import Repo
 
+    if lock:
+        for _ in finish_interrupted([root]):
+            pass
+    elif journals.is_unfinished(root):
+        raise UsageError("a rollback was interrupted in this project", hint="Run dsetkit status: that finishes it.")
     if not lock:
         with dvc_errors(root):
             repo = Repo(str(root))
@@ -344,9 +280,9 @@ def _opened(repo: Repo, root: Path, rev: str, stage: str | None) -> Iterator[Rol
 def finish_interrupted(places: Sequence[Path]) -> Iterator[str]:
     """Finish or undo what a killed rollback left in the projects that places lie in; what was done, a line a thing.
 
-    Without one it costs a look at the names above each place. Raises as ``journal.recover`` does.
+    Without one it costs a look at the names above each place. Raises as ``moves.recover`` does.
     """
-    return journals.recover(places, rebuild)
+    return recover(places, rebuild)
 
 
 def outdated(root: Path) -> list[str] | None:
@@ -356,8 +292,3 @@ def outdated(root: Path) -> list[str] | None:
     with suppress(Exception), Repo(str(root)) as repo:  # DVC raises what it likes
         return sorted(str(name) for name in repo.status())
     return None
-
-
-def _late(path: str) -> tuple[int, str]:
-    """Where a file comes among others: those that say which version it is come last, ``dvc.lock`` at the very end."""
-    return (FILES.index(path) + 1 if path in FILES else 0, path)

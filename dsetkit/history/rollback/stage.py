@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dsetkit.errors import NotFoundError
+from dsetkit.errors import NotFoundError, UsageError
 from dsetkit.history.rollback.plan import Stage, Version, Wish, plain_yaml
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 
@@ -22,8 +22,13 @@ def choose(old: Version, new: Version, wanted: str) -> tuple[set[str], set[str]]
     """The stages, of each version, that change with a snapshot: its own, and all that decide it.
 
     ``wanted`` is ``cleaned``, ``augmented``, ``raw/SOURCE``, or the name of a stage. What stands below a folder that a
-    chosen stage reads, and that ``new`` does not have, goes. Raises ``NotFoundError`` naming what there is.
+    chosen stage reads, and that ``new`` does not have, goes. Raises ``NotFoundError`` naming what there is, and
+    ``UsageError`` where ``old`` has no ``dvc.lock`` for one stage to go into.
     """
+    if not old.is_built:
+        raise UsageError(
+            f"{old.name} has no dvc.lock, so one stage alone cannot go into it", hint="Roll back without --stage."
+        )
     name = _find(new.stages, wanted)
     if name is None:
         there = [

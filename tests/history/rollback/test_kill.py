@@ -16,20 +16,21 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 if __name__ != "__main__":
-    from support.rolls import make_life, state
+    from support.rolls import copied, state
     from support.versions import sh
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 CALLS = ("replace", "rename", "fsync", "link", "unlink", "mkdir", "rmdir")
-AT_STEPS = 30
-AT_TIMES = 20
+KILLS = int(os.environ.get("DSETKIT_TEST_KILLS", "56"))
+"""How many; a third after a time, the others at a step."""
 
 
 class Forks:
@@ -57,31 +58,27 @@ class Forks:
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    forks = Forks()
-    yield forks
-    forks.close()
+def both() -> Iterator[tuple[Forks, Forks]]:
+    both = Forks(), Forks()
+    yield both
+    for forks in both:
+        forks.close()
 
 
-@pytest.fixture(scope="module")
-def life(built_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_life(built_demo, tmp_path_factory.mktemp("killed") / "life")
-
-
-def copy(life: Path, place: Path) -> Path:
-    shutil.rmtree(place, ignore_errors=True)
-    return Path(shutil.copytree(life, place, symlinks=True))
+@pytest.fixture
+def forks(both: tuple[Forks, Forks]) -> Forks:
+    return both[0]
 
 
 def head(project: Path) -> str:
     return sh(project, "git", "rev-parse", "HEAD")
 
 
-def test_killed_at_any_moment_it_is_at_one_version(life: Path, forks: Forks, tmp_path: Path) -> None:
-    place = tmp_path / "demo"
+def test_killed_at_any_moment_it_is_at_one_version(life: Path, both: tuple[Forks, Forks], tmp_path: Path) -> None:
+    forks = both[0]
     command = ("rollback", "v1", "--commit")
     old, old_head = state(life), head(life)
-    project = copy(life, place)
+    project = copied(life, tmp_path / "demo")
     whole = forks.run(project, *command)
     assert whole["code"] == 0, whole["said"]
     new = state(project)
@@ -90,31 +87,43 @@ def test_killed_at_any_moment_it_is_at_one_version(life: Path, forks: Forks, tmp
     draw = random.Random(4)
     first, last = whole["journal"] - 4, whole["done"] + 4
     # Most in and about the renames, where something can go wrong; the others while all is made ready.
-    steps = {*draw.sample(range(1, first), AT_STEPS // 4), *draw.sample(range(first, last), AT_STEPS * 3 // 4)}
-    moments: list[dict[str, Any]] = [{"at": step} for step in sorted(steps)]
-    moments += [{"delay_s": draw.uniform(0.0, whole["seconds"])} for _ in range(AT_TIMES)]
-    outcomes = {"old": 0, "new": 0}
-    for moment in moments:
-        project = copy(life, place)
+    steps = draw.sample(range(first, last), min(KILLS // 2, last - first))
+    steps += draw.sample(range(1, first), KILLS - KILLS // 3 - len(steps))
+    moments: list[dict[str, Any]] = [{"at": step} for step in steps]
+    moments += [{"delay_s": draw.uniform(0.0, whole["seconds"])} for _ in range(KILLS // 3)]
+
+    def outcome(number: int) -> tuple[str, bool]:
+        """Kill one, run the next command; at which version the project is then, and whether it was killed in time."""
+        moment, forks = moments[number], both[number % 2]
+        project = copied(life, tmp_path / f"demo-{number}")
         killed = forks.run(project, *command, **moment)
         assert killed["code"] == -signal.SIGKILL or "delay_s" in moment, (moment, killed)
         after = forks.run(project, "verify")
         assert after["code"] == 0, (moment, after["said"])
         found = state(project)
         assert found in (old, new), (moment, sorted(found.items() ^ old.items())[:9])
-        outcomes["new" if found == new else "old"] += 1
         assert (head(project) == old_head) is (found == old), moment
         assert sh(project, "git", "status", "--porcelain") == "", moment
         assert not (project / ".dvc" / "tmp" / "dsetkit" / "rollback").exists(), moment
-    assert outcomes["old"] > 5
-    assert outcomes["new"] > 5
-    assert forks.run(project, "rollback", "v3" if found == new else "v1")["code"] == 0  # and it still works
+        if number < len(moments) - 1:
+            shutil.rmtree(project)
+        return "new" if found == new else "old", killed["code"] == -signal.SIGKILL
+
+    with ThreadPoolExecutor(2) as pool:  # each thread has its own processes to fork from
+        halves = pool.map(lambda half: [outcome(number) for number in range(half, len(moments), 2)], (0, 1))
+        outcomes = [found for half in halves for found in half]
+    versions = [version for version, _ in outcomes]
+    assert versions.count("old") > KILLS // 10
+    assert versions.count("new") > KILLS // 10
+    assert sum(was_killed for _, was_killed in outcomes) > KILLS * 8 // 10
+    project = tmp_path / f"demo-{len(moments) - 1}"
+    assert forks.run(project, "rollback", "v3" if state(project) == new else "v1")["code"] == 0  # and it still works
     assert "Running stage" not in sh(project, "dvc", "repro")
 
 
 def test_the_recovery_can_be_killed_too(life: Path, forks: Forks, tmp_path: Path) -> None:
-    project = copy(life, tmp_path / "demo")
-    whole = forks.run(copy(life, tmp_path / "whole"), "rollback", "v1")
+    project = copied(life, tmp_path / "demo")
+    whole = forks.run(copied(life, tmp_path / "whole"), "rollback", "v1")
     new = state(tmp_path / "whole")
     middle = (whole["journal"] + whole["done"]) // 2
     assert forks.run(project, "rollback", "v1", at=middle)["code"] == -signal.SIGKILL
@@ -129,8 +138,8 @@ def test_the_recovery_can_be_killed_too(life: Path, forks: Forks, tmp_path: Path
 
 
 def test_what_dvc_deletes_meanwhile_comes_from_its_cache(life: Path, forks: Forks, tmp_path: Path) -> None:
-    project = copy(life, tmp_path / "demo")
-    whole = forks.run(copy(life, tmp_path / "whole"), "rollback", "v1")
+    project = copied(life, tmp_path / "demo")
+    whole = forks.run(copied(life, tmp_path / "whole"), "rollback", "v1")
     assert forks.run(project, "rollback", "v1", at=whole["done"] - 2)["code"] == -signal.SIGKILL
     assert (project / ".dvc" / "tmp" / "dsetkit" / "rollback" / "journal.json").exists()
     shutil.rmtree(project / "data" / "cleaned")  # as dvc repro does before its stage runs
@@ -139,8 +148,8 @@ def test_what_dvc_deletes_meanwhile_comes_from_its_cache(life: Path, forks: Fork
 
 
 def test_a_stage_does_not_run_on_half_a_rollback(life: Path, forks: Forks, tmp_path: Path) -> None:
-    project = copy(life, tmp_path / "demo")
-    whole = forks.run(copy(life, tmp_path / "whole"), "rollback", "v1")
+    project = copied(life, tmp_path / "demo")
+    whole = forks.run(copied(life, tmp_path / "whole"), "rollback", "v1")
     middle = (whole["journal"] + whole["done"]) // 2
     assert forks.run(project, "rollback", "v1", at=middle)["code"] == -signal.SIGKILL
     done = subprocess.run(["dvc", "repro", "--force"], cwd=project, capture_output=True, text=True, check=False)

@@ -15,29 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rolls import fingerprints, make_life, state
+from support.rolls import copied, fingerprints, state
 from support.versions import sh
 
 import dsetkit
 from dsetkit.errors import CheckError, NotFoundError, SnapshotError, StorageError, UsageError
 from dsetkit.history.revisions import snapshots_at
 from dsetkit.history.rollback import fetch as roll_fetch
-from dsetkit.history.rollback.journal import PLACE
 from dsetkit.history.rollback.run import finish_interrupted, open_rollback
+from dsetkit.storage.unfinished import ROLLBACK
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 UP_TO_DATE = "Data and pipelines are up to date."
-
-
-@pytest.fixture(scope="module")
-def life(built_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_life(built_demo, tmp_path_factory.mktemp("rolled") / "life")
-
-
-@pytest.fixture
-def project(life: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(life, tmp_path / "demo", symlinks=True))
 
 
 def roll(project: Path, rev: str, stage: str | None = None, *, commit: bool = False) -> Any:
@@ -105,7 +95,7 @@ def test_a_dry_run_changes_nothing(project: Path) -> None:
     assert found["dry_run"]
     assert not found["done"]
     assert everything() == before
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
 
 
 def test_what_it_says_is_what_it_does(project: Path) -> None:
@@ -231,7 +221,7 @@ def test_uncommitted_work_is_refused(project: Path, work: Any, named: str) -> No
     assert named in said
     assert "git commit" in said
     assert state(project) == before
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
 
 
 def test_other_work_is_no_matter(project: Path) -> None:
@@ -331,7 +321,7 @@ def test_a_missing_remote_object_stops_it_before_it_begins(project: Path, remote
     assert "of data/cleaned of v1" in said
     assert "nothing was changed" in said
     assert state(project) == before
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
     sh(project, "dvc", "remote", "remove", "--local", "store")
     assert "the project has no remote" in refused(project, "rollback", "v1")
     assert UP_TO_DATE in sh(project, "dvc", "repro")
@@ -343,7 +333,7 @@ def test_a_snapshot_that_lies_is_not_brought_back(project: Path, monkeypatch: py
     with pytest.raises(SnapshotError, match="does not mean what it says"):
         roll(project, "v1")
     assert state(project) == before
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
 
 
 def test_dvc_at_work_is_refused(project: Path) -> None:
@@ -403,7 +393,7 @@ def small_disk(life: Path, tmp_path: Path) -> Iterator[Path]:
     if done.returncode != 0:
         pytest.skip("no disk may be mounted here")
     try:
-        project = Path(shutil.copytree(life, place / "demo", symlinks=True))
+        project = copied(life, place / "demo")
         (project / ".dvc" / "config.local").write_text("[cache]\n    type = copy\n")
         yield project
     finally:
@@ -423,7 +413,7 @@ def test_a_full_disk(small_disk: Path, room: int) -> None:
     filler.unlink()
     sh(small_disk, "dsetkit", "verify")
     assert state(small_disk) == before
-    assert not (small_disk / PLACE).exists()
+    assert not (small_disk / ROLLBACK).exists()
     roll(small_disk, "v1")
     assert UP_TO_DATE in sh(small_disk, "dvc", "repro")
 
@@ -466,7 +456,7 @@ def test_a_rename_that_fails_puts_all_back(project: Path, monkeypatch: pytest.Mo
     assert state(project) == before
     assert sh(project, "git", "rev-parse", "HEAD") == head
     assert sh(project, "git", "status", "--porcelain") == ""
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
     roll(project, "v1")
 
 
@@ -482,7 +472,7 @@ def test_where_nothing_can_be_put_back_the_next_command_goes_on(project: Path, m
         patch.setattr(os, "replace", failing)
         with pytest.raises(StorageError, match="the next dsetkit command goes on from here"):
             roll(project, "v1")
-    assert (project / PLACE / "journal.json").exists()
+    assert (project / ROLLBACK / "journal.json").exists()
     said = list(finish_interrupted([project / "data"]))
     first = sh(project, "git", "rev-parse", "v1")[:7]
     assert said == [f"finished the rollback to v1 ({first}), which had been interrupted"]
@@ -491,15 +481,15 @@ def test_where_nothing_can_be_put_back_the_next_command_goes_on(project: Path, m
 
 
 def test_a_damaged_journal_is_said(project: Path) -> None:
-    (project / PLACE).mkdir(parents=True)
-    (project / PLACE / "journal.json").write_text("{")
+    (project / ROLLBACK).mkdir(parents=True)
+    (project / ROLLBACK / "journal.json").write_text("{")
     said = refused(project, "status")
     assert "the journal of an unfinished rollback cannot be read" in said
     assert "dvc checkout" in said
-    shutil.rmtree(project / PLACE)
-    (project / PLACE / "new").mkdir(parents=True)
+    shutil.rmtree(project / ROLLBACK)
+    (project / ROLLBACK / "new").mkdir(parents=True)
     sh(project, "dsetkit", "status")
-    assert not (project / PLACE).exists()
+    assert not (project / ROLLBACK).exists()
 
 
 def test_one_stage(project: Path) -> None:
@@ -508,7 +498,7 @@ def test_one_stage(project: Path) -> None:
     first = fingerprints(project)
     sh(project, "dsetkit", "rollback", "v3")
     text = sh(project, "dsetkit", "rollback", "v1", "--stage", "cleaned")
-    assert "rolling back to cleaned of v1" in text
+    assert "rolling cleaned back to v1" in text
     assert "dvc repro would now run augment, report, which are made from it" in text
     now = fingerprints(project)
     assert now == {**first, "augmented": marks["augmented"]}
