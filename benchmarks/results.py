@@ -101,7 +101,10 @@ def section(outcome: Outcome) -> str:
     facts = {name: dict(of_one[-1].facts) for name, of_one in runs.items()}
     lines += ["", *(f"- {name}: {_facts(of_one)}" for name, of_one in facts.items() if of_one)]
     wanted = [f"{value:g}× {peer}" for peer, value in contest.target.items()]
-    wanted += [f"{fact} ≤ {limit:g}" for fact, limit in contest.limits.items()]
+    wanted += [
+        f"peak memory ≤ {limit / 2**20:,.0f} MiB" if fact == "peak_rss_bytes" else f"{fact} ≤ {limit:g}"
+        for fact, limit in contest.limits.items()
+    ]
     outcome_words = "; ".join(missed(outcome)) or "reached"
     if outcome.is_quick:
         lines += ["", "A quick run: these times are not judged and say nothing."]
