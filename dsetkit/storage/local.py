@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsetkit.errors import StorageError
-from dsetkit.storage.tree import Collector, Entry
+from dsetkit.storage.tree import Collector, Entry, Store
+from dsetkit.storage.url import full_range
 
 _CHUNK_BYTES = 1024 * 1024
 
 
-class LocalStore:
+class LocalStore(Store):
     """Files below a folder, opened only while they are what the scan saw."""
 
     def __init__(self, root: str) -> None:
@@ -29,6 +30,15 @@ class LocalStore:
             while len(data) < left and (more := os.read(number, left - len(data))):
                 data += more
             return data
+
+    def read_range(self, entry: Entry, start: int, length: int) -> bytes:
+        """See ``Store.read_range``."""
+        self.check_range(entry, start, length)
+        with self._opened(entry) as number:
+            data = os.pread(number, length, start)
+            while len(data) < length and (more := os.pread(number, length - len(data), start + len(data))):
+                data += more
+        return full_range(data, self.root, entry.raw, start, length)
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """See ``Store.chunks``."""

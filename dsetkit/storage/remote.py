@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsetkit.errors import NotFoundError, StorageError
-from dsetkit.storage.tree import Collector, Entry
+from dsetkit.storage.tree import Collector, Entry, Store
 from dsetkit.storage.url import Remote, nearest
 
 _CHUNK_BYTES = 8 * 1024 * 1024
@@ -19,7 +19,7 @@ _TAGS = ("etag", "ETag", "md5Hash", "md5", "blob_id", "oid", "versionId", "versi
 _TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 
 
-class RemoteStore:
+class RemoteStore(Store):
     """Files below a URL; one request reads a small file."""
 
     workers = _WORKERS
@@ -40,6 +40,15 @@ class RemoteStore:
                 hint="Run it again when nothing writes there.",
             )
         return data
+
+    def read_range(self, entry: Entry, start: int, length: int) -> bytes:
+        """See ``Store.read_range``."""
+        self.check_range(entry, start, length)
+        return self._remote.read_range(entry.raw, start, length)
+
+    def knows_ranges(self, entry: Entry) -> bool:
+        """Whether the server gives parts of this file; where it does not, asking costs reading it whole."""
+        return self._remote.knows_ranges(entry.raw)
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """See ``Store.chunks``."""
@@ -66,11 +75,25 @@ def walk_remote(remote: Remote, excluded: Callable[[str], bool], collect: Collec
     if itself is None:
         raise NotFoundError(f"{remote.url} is not there", name=remote.url, hint=_near(remote))
     if itself.get("type") == "file":
-        folder, name = remote.parent()
-        if (path := collect.usable(name)) is not None:
-            _add(path, name, itself, collect)
-        return RemoteStore(folder)
+        return _single(remote, itself, collect)
     return RemoteStore(remote)
+
+
+def remote_file(remote: Remote) -> tuple[Entry, RemoteStore] | None:
+    """The one file that a URL names, under its own name; None where it names a folder or nothing is there."""
+    details = remote.info()
+    if details is None or details.get("type") != "file" or details.get("size") is None:
+        return None
+    folder, name = remote.parent()
+    stamp, changed_ns = _stamp(details)
+    return Entry(name, int(details["size"]), stamp, name, changed_ns), RemoteStore(folder)
+
+
+def _single(remote: Remote, details: dict[str, Any], collect: Collector) -> RemoteStore:
+    folder, name = remote.parent()
+    if (path := collect.usable(name)) is not None:
+        _add(path, name, details, collect)
+    return RemoteStore(folder)
 
 
 def _is_left_out(name: str, excluded: Callable[[str], bool]) -> bool:

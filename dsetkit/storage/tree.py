@@ -7,10 +7,11 @@ import os
 import re
 import time
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dsetkit.errors import NotFoundError, StorageError
 from dsetkit.spec.issue import Issue
@@ -37,26 +38,45 @@ class Entry(NamedTuple):
     """When it last changed, in ns since 1970; 0 where the stamp alone is proof."""
 
 
-class Store(Protocol):
-    """Where a tree's bytes come from. Each method raises ``StorageError`` where a file is no longer as scanned."""
+class Store(ABC):
+    """Where a tree's bytes come from. Each method raises ``StorageError`` where a file is no longer as scanned.
 
-    @property
-    def root(self) -> str:
-        """What the stat cache knows the place by; safe to write down."""
-        ...
+    Safe to share among threads.
+    """
 
-    @property
-    def workers(self) -> int:
-        """How many files to read at a time."""
-        ...
+    root: str
+    """What the stat cache knows the place by; safe to write down."""
+    workers: int
+    """How many files to read at a time."""
 
+    @abstractmethod
     def read(self, entry: Entry, length: int | None) -> bytes:
         """All bytes of a file, or at most the first ``length``."""
-        ...
 
+    @abstractmethod
+    def read_range(self, entry: Entry, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``start`` on; ``StorageError`` where there are not so many."""
+
+    @abstractmethod
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """All bytes of a file in pieces of a few MiB at most."""
-        ...
+
+    def reader(self, entry: Entry) -> Callable[[], bytes]:
+        """What ``read`` gives, to be had in another process: small, and picklable where the store can make it so."""
+        return partial(self.read, entry, None)
+
+    def range_reader(self, entry: Entry, start: int, length: int) -> Callable[[], bytes]:
+        """What ``read_range`` gives, as ``reader``."""
+        return partial(self.read_range, entry, start, length)
+
+    def check_range(self, entry: Entry, start: int, length: int) -> None:
+        """Raises ``StorageError`` where a file does not have these bytes, so that nobody makes room for them."""
+        if start < 0 or length < 0 or start + length > entry.size_bytes:
+            raise StorageError(
+                f"{entry.raw} in {self.root} has {entry.size_bytes:,} bytes, not {length:,} from byte {start:,} on",
+                url=self.root,
+                hint="The file was cut short, or what names a place in it is wrong; fetch it again.",
+            )
 
 
 class Tree:
@@ -83,6 +103,11 @@ class Tree:
         self._cache = cache
         self._digests = self._recall() if digests is None else digests  # raw path → SHA-256; subtrees share it
 
+    @property
+    def workers(self) -> int:
+        """How many files to read at a time; few where they are on this machine."""
+        return self._store.workers
+
     def __repr__(self) -> str:
         return f"Tree({self.url!r}, {len(self.entries)} files)"
 
@@ -103,7 +128,28 @@ class Tree:
 
     def reader(self, path: str) -> Callable[[], bytes]:
         """Reads the file as ``read`` does; small and picklable, so that it can be handed to a worker."""
-        return partial(self._store.read, self._entry(path), None)
+        return self._store.reader(self._entry(path))
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes of a file from ``start`` on. Raises as ``read`` does, also where it ends before."""
+        return self._store.read_range(self._entry(path), start, length)
+
+    def range_reader(self, path: str, start: int, length: int) -> Callable[[], bytes]:
+        """Reads as ``read_range`` does; small and picklable, so that it can be handed to a worker."""
+        return self._store.range_reader(self._entry(path), start, length)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """All bytes of a file in pieces of a few MiB at most. Raises as ``read`` does."""
+        return self._store.chunks(self._entry(path))
+
+    def place(self, path: str) -> tuple[Store, Entry]:
+        """What reads a file, and as what. Raises ``NotFoundError``."""
+        return self._store, self._entry(path)
+
+    def state(self, path: str) -> tuple[str, str, int, str]:
+        """What tells this file in this state from all others: its place, name, size and stamp; nothing is read."""
+        entry = self._entry(path)
+        return self._store.root, entry.raw, entry.size_bytes, entry.stamp
 
     def read_head(self, path: str, length: int) -> bytes:
         """The first ``length`` bytes of a file, fewer where it has fewer. Raises as ``read`` does."""
@@ -156,6 +202,11 @@ class Tree:
             if issue.file is not None and issue.file.startswith(prefix + "/")
         ]
         return Tree(f"{self.url}/{prefix}", inner, self._store, issues=issues, cache=self._cache, digests=self._digests)
+
+    def extended(self, entries: Mapping[str, Entry], around: Callable[[Store], Store], issues: Iterable[Issue]) -> Tree:
+        """This tree with more entries, which the store that ``around`` makes of the present one reads."""
+        store = around(self._store)
+        return Tree(self.url, {**entries, **self.entries}, store, issues=issues, cache=self._cache)
 
     def _entry(self, path: str) -> Entry:
         entry = self.entries.get(path)

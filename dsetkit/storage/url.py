@@ -202,6 +202,15 @@ class Remote:
             data = data[start : start + length]
         return full_range(data, self.url, name, start, length)
 
+    def knows_ranges(self, name: str) -> bool:
+        """Whether the server gives parts of a file. Raises ``NotFoundError``, ``StorageError``."""
+        if not self.is_http:
+            return True
+        with reaching(self.url, name):
+            path = self.join(name)
+            data = self._try(lambda driver: read_between(driver, path, 0, 1, seconds=patience_s(None), **self._options))
+        return len(data) <= 1
+
     def write(self, name: str, data: bytes) -> None:
         """Puts a file, its folders with it where the storage has any. Raises ``StorageError``."""
         path = self.join(name)

@@ -127,6 +127,37 @@ class TestTar(TreeContract):
         return str(path)
 
 
+def pack(folder: Path, kind: str) -> bytes:
+    """An archive of ``FILES`` and what is to be passed over."""
+    fill(folder, {**FILES, ".hidden/x": b"1", "a/.x": b"1"})
+    path = folder.with_suffix(f".{kind}")
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in sorted(folder.rglob("*")):
+                packed.write(file, file.relative_to(folder))
+    else:
+        with tarfile.open(path, f"w:{kind.removeprefix('tar').removeprefix('.')}") as archive:
+            archive.add(folder, "./")
+    return path.read_bytes()
+
+
+class TestRemoteArchive(TreeContract):
+    @pytest.fixture(params=["zip", "tar", "tar.gz", "tar.bz2"])
+    def place(self, tmp_path: Path, memory: str, request: pytest.FixtureRequest) -> str:
+        data = pack(tmp_path / "src", request.param)
+        fsspec.filesystem("memory").pipe_file(f"{memory}/in/src.{request.param}", data)
+        return f"{memory}/in/src.{request.param}"
+
+
+class TestArchiveOfAServer(TreeContract):
+    @pytest.fixture(params=["zip", "tar", "tar.xz", "zip without ranges"])
+    def place(self, tmp_path: Path, web, request: pytest.FixtureRequest) -> str:  # type: ignore[no-untyped-def]
+        kind, _, less = request.param.partition(" ")
+        web.knows_ranges = not less
+        fill(web.folder, {f"my files/src.{kind}": pack(tmp_path / "src", kind)})
+        return f"{web.url}/my%20files/src.{kind}"
+
+
 def test_single_files(tmp_path: Path, memory: str, web) -> None:  # type: ignore[no-untyped-def]
     fill(web.folder, {"in/a.json": b"{}"})
     fsspec.filesystem("memory").pipe_file(f"{memory}/a.json", b"{}")
@@ -342,12 +373,14 @@ def test_hostile_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tree.entries) == ["cut", "ok"]
     assert found(tree) == [("path-unusable", "../up"), ("path-special", "hard"), ("path-special", "link")]
     os.truncate(path, 4096)
-    with pytest.raises(StorageError, match=r"cut of .* could not be unpacked"):
+    with pytest.raises(StorageError, match=r"a\.tar has changed since it was scanned"):
         tree.read("cut")
+    with pytest.raises(StorageError, match=r"a\.tar could not be unpacked"):
+        scan(path)
     (tmp_path / "b.tar.gz").write_bytes(b"no gzip")
     with pytest.raises(StorageError, match="could not be unpacked"):
         scan(tmp_path / "b.tar.gz")
-    monkeypatch.setattr("dsetkit.storage.archive._ALWAYS_BYTES", 1000)
+    monkeypatch.setattr("dsetkit.storage.archive.ALWAYS_BYTES", 1000)
     with tarfile.open(tmp_path / "bomb.tgz", "w:gz") as archive:
         info = tarfile.TarInfo("zeros")
         info.size = 3_000_000
