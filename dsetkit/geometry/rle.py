@@ -96,6 +96,30 @@ def encode(array: NDArray[Any]) -> Row:
     return _row(coco.encode(np.asfortranarray(array != 0, dtype=np.uint8)), size)
 
 
+def encode_each(array: NDArray[Any]) -> dict[int, Row]:
+    """A mask row for each value of a whole-number array of shape (height, width), by growing value.
+
+    The array is gone through once, however many values it has. Raises ``ValueError`` as `encode` does.
+    """
+    if array.ndim != 2:
+        raise ValueError(f"a picture of ids has two dimensions, not {array.ndim}")
+    height, width = check_size([int(side) for side in array.shape])
+    flat = np.ascontiguousarray(array.T).reshape(-1)
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    ends = np.append(starts[1:], len(flat))
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")
+    each, first = np.unique(values[order], return_index=True)
+    out: dict[int, Row] = {}
+    for value, places in zip(each.tolist(), np.split(order, first[1:]), strict=True):
+        edges = np.stack((starts[places], ends[places]), axis=1).reshape(-1)
+        counts = np.diff(edges, prepend=0, append=len(flat)).tolist()
+        counts = counts if counts[-1] else counts[:-1]  # as `encode` has it
+        packed = coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
+        out[int(value)] = _row(packed, (height, width))
+    return out
+
+
 def from_uncompressed(counts: Sequence[int], size: Sequence[int]) -> Row:
     """A mask row of COCO's uncompressed form: a list of run lengths, background first.
 

@@ -12,6 +12,7 @@ from dsetkit.errors import PictureError
 from dsetkit.imaging.exif import orientation_of
 from dsetkit.imaging.guard import guarded
 from dsetkit.imaging.media import media_type_of
+from dsetkit.spec.pointer import fetch_hint, pointer_kind
 
 MAX_PIXELS = 89_478_485
 """The usual limit (``ingest.max_pixels``): a quarter of a GiB in RGB, as Pillow warns from."""
@@ -67,8 +68,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
     Of a file with many pictures (GIF, APNG, MPO, TIFF) the first. Memory, measured with probing: 10 to 16 bytes a
     pixel, 25 for float pictures and JPEG 2000 with alpha. The result does not depend on the process's warning filters
     or ``PIL.Image.MAX_IMAGE_PIXELS``.
-    Raises ``PictureError`` with the code ``picture-empty``, ``picture-unknown``, ``picture-unsafe``, ``picture-bomb``,
-    ``picture-truncated`` or ``picture-corrupt``; nothing else.
+    Raises ``PictureError`` with the code ``picture-empty``, ``picture-unknown``, ``picture-pointer`` (Git LFS and
+    git-annex leave one where data is not fetched), ``picture-unsafe``, ``picture-bomb``, ``picture-truncated`` or
+    ``picture-corrupt``; nothing else.
     """
     if not data:
         raise PictureError("The file is empty", code="picture-empty")
@@ -149,6 +151,10 @@ def _identify(file: BinaryIO, prefix: bytes, max_pixels: int | None) -> Image.Im
         known = _accepted_by(prefix, [name for name in DECODED_FORMATS if name not in _WITHOUT_MAGIC])
         if known:
             raise PictureError(f"It begins as {known} but its header is damaged", code="picture-corrupt") from None
+        file.seek(0)
+        if kind := pointer_kind(file.read(1024)):
+            said = f"It is a {kind} pointer, which only says where the picture is. {fetch_hint(kind)}"
+            raise PictureError(said.rstrip("."), code="picture-pointer") from None
         raise PictureError("It is not a picture of a known format", code="picture-unknown") from None
     _check_safe(image)
     if max_pixels is not None:

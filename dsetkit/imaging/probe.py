@@ -48,11 +48,17 @@ def read_size(source: bytes | BinaryIO) -> tuple[int, int] | None:
     Quick, decodes no pixels, raises nothing for bad bytes. ``source`` is the bytes (their beginning may do, if the
     header is in it) or a binary file that can seek; the file is left open, its position anywhere.
     """
+    header = read_header(source)
+    return None if header is None else header[0]
+
+
+def read_header(source: bytes | BinaryIO) -> tuple[tuple[int, int], int | None] | None:
+    """Size as ``read_size`` gives it, and EXIF orientation (1 to 8; ``None`` where the picture has none)."""
     header = _read_header(source)
     if header is None:
         return None
     (width, height), orientation = header
-    return (height, width) if orientation in _SWAPPED else (width, height)
+    return ((height, width) if orientation in _SWAPPED else (width, height)), orientation
 
 
 def stored_size(source: bytes | BinaryIO) -> tuple[int, int] | None:

@@ -67,7 +67,7 @@ def footer_size(ending: bytes) -> int:
 def read_footer(footer: bytes) -> tuple[Group, ...]:
     """The row groups of a footer. Raises ``ValueError`` for one that is none, ``EncryptedError``."""
     try:
-        fields, end = _struct(footer, 0, 0, _FILE)
+        fields, end = read_struct(footer, 0, 0, _FILE)
         if end > len(footer):
             raise IndexError
         return tuple(fields.get(4, ()))
@@ -77,10 +77,10 @@ def read_footer(footer: bytes) -> tuple[Group, ...]:
         raise ValueError("its footer is cut off or none of Parquet's") from error
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """What is wanted of a struct, so that whatever else stands in a footer takes no memory."""
 
-    fields: Mapping[int, _Shape]
+    fields: Mapping[int, Shape]
     make: Callable[[dict[int, Any]], Any]
     """What becomes of its fields."""
 
@@ -107,15 +107,16 @@ def _chunk(fields: dict[int, Any]) -> Chunk:
     return Chunk(b".".join(about[3]).decode(), about[5], about[6], nulls, low, high)
 
 
-_LEAF = _Shape({}, bool)
-_STATISTICS = _Shape({3: _LEAF, 5: _LEAF, 6: _LEAF}, dict)
-_COLUMN = _Shape({3: _LEAF, 5: _LEAF, 6: _LEAF, 12: _STATISTICS}, dict)
-_CHUNK = _Shape({3: _COLUMN, 8: _LEAF, 9: _LEAF}, _chunk)
-_GROUP = _Shape({1: _CHUNK, 3: _LEAF}, _group)
-_FILE = _Shape({4: _GROUP, 8: _LEAF, 9: _LEAF}, _file)
+LEAF = Shape({}, bool)
+"""A value that is no struct, nor a list of such: taken as it is."""
+_STATISTICS = Shape({3: LEAF, 5: LEAF, 6: LEAF}, dict)
+_COLUMN = Shape({3: LEAF, 5: LEAF, 6: LEAF, 12: _STATISTICS}, dict)
+_CHUNK = Shape({3: _COLUMN, 8: LEAF, 9: LEAF}, _chunk)
+_GROUP = Shape({1: _CHUNK, 3: LEAF}, _group)
+_FILE = Shape({4: _GROUP, 8: LEAF, 9: LEAF}, _file)
 
 
-def _struct(data: bytes, at: int, depth: int, shape: _Shape) -> tuple[Any, int]:
+def read_struct(data: bytes, at: int, depth: int, shape: Shape) -> tuple[Any, int]:
     """What is made of the wanted fields of a struct, and where it ends, which may lie behind the end of the data."""
     fields: dict[int, Any] = {}
     wanted, last = shape.fields, 0
@@ -142,7 +143,7 @@ def _struct(data: bytes, at: int, depth: int, shape: _Shape) -> tuple[Any, int]:
     return shape.make(fields), at + 1
 
 
-def _value(data: bytes, at: int, kind: int, depth: int, shape: _Shape) -> tuple[Any, int]:
+def _value(data: bytes, at: int, kind: int, depth: int, shape: Shape) -> tuple[Any, int]:
     if depth > _MAX_DEPTH:
         raise ValueError
     if kind in _INTEGERS:
@@ -151,7 +152,7 @@ def _value(data: bytes, at: int, kind: int, depth: int, shape: _Shape) -> tuple[
         size, at = _varint(data, at)
         return data[at : at + size], at + size
     if kind == _STRUCT:
-        return _struct(data, at, depth + 1, shape)
+        return read_struct(data, at, depth + 1, shape)
     if kind not in _LISTS:
         raise ValueError
     count, kind, at = _list_head(data, at)

@@ -153,3 +153,17 @@ def test_any_text_is_either_refused_or_a_mask_of_its_size(counts):
         return
     assert array.shape == (5, 7)
     assert np.array_equal(coco.decode({"size": [5, 7], "counts": counts}).astype(bool), array)
+
+
+@given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.integers(0, 4)))
+@settings(max_examples=60, deadline=None)
+def test_each_value_of_a_picture_of_ids_is_a_mask(array):
+    found = rle.encode_each(array)
+    assert list(found) == np.unique(array).tolist()
+    for value, mask in found.items():
+        assert mask == rle.encode(array == value)
+
+
+def test_ids_have_two_dimensions():
+    with pytest.raises(ValueError, match="two dimensions, not 3"):
+        rle.encode_each(np.zeros((2, 2, 3), np.uint8))

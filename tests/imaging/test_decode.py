@@ -92,6 +92,7 @@ def test_the_first_of_many_pictures_is_decoded(picture, encoded):
     [
         (b"", "picture-empty"),
         (b"hello, I am a text file\n" * 10, "picture-unknown"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4\nsize 9\n", "picture-pointer"),
         (b"\x89PNG\r\n\x1a\n", "picture-corrupt"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "picture-unsafe"),
         (b"GRIB\0\0\0\1" + bytes(20), "picture-unsafe"),
