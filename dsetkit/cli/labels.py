@@ -17,11 +17,15 @@ from dsetkit.cli.words import plural
 from dsetkit.curation.contract import Contract
 from dsetkit.curation.infer import infer_schema
 from dsetkit.errors import NotFoundError, UsageError
+from dsetkit.formats.base import LAST_RESORT
+from dsetkit.formats.export_names import FIELDS
 from dsetkit.formats.loss import LossReport
+from dsetkit.formats.reading import Opened, open_labels
 from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
 from dsetkit.spec.sample import Sample
+from dsetkit.stages.export import convert_opened, open_source
 from dsetkit.stages.keyed_export import export_keys
 from dsetkit.stages.project import Project, load_contract, load_name
 from dsetkit.stages.sources import read_source
@@ -29,6 +33,13 @@ from dsetkit.storage.atomic import write_atomic
 
 OPTION = typer.Option([], "--option", "-o", help="An option of the format, NAME=VALUE.")
 STRICT = typer.Option(False, "--strict", help="Refuse, before anything is written, where something would be lost.")
+
+NAMES = typer.Option(
+    None,
+    "--names",
+    help="A template for the names of pictures, such as {split}/{category}/{index:06d}.{ext}; its fields are "
+    f"{', '.join(FIELDS)}.",
+)
 
 schema_app = typer.Typer(help="Write a first contract, or JSON Schemas.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -53,7 +64,7 @@ def validate(
             found: Any = dsetkit.open(labels)
             issues = []
         else:
-            found = dsetkit.read_labels(labels, format, options=parse_options(option))
+            found = open_labels(labels, format, options=parse_options(option), look=True).labels
             issues = [*found.issues, *_annotation_issues(found)]
         if contract is not None:
             progress.start("checking", None)
@@ -76,27 +87,24 @@ def convert(
     strict: bool = STRICT,
     option: list[str] = OPTION,
     source_option: list[str] = typer.Option([], "--from-option", help="An option of the format of SRC, NAME=VALUE."),
+    names: str | None = NAMES,
     as_json: bool = JSON,
 ) -> None:
     """Write labels in another format; say what is lost."""
     output = Output(as_json=as_json)
     with output.progress() as progress:
         progress.start(f"{src} → {dst}", None)
-        labels, report = dsetkit.convert(
-            src,
-            dst,
-            to=to,
-            source_format=source,
-            strict=strict,
-            options=parse_options(option),
-            source_options=parse_options(source_option),
-        )
+        opened, options = open_source(src, to, source, parse_options(option), parse_options(source_option))
+        labels, report = convert_opened(opened, dst, to=to, strict=strict, options=options, names=names)
     issues = labels.issues
     if as_json:
         document = _report(report)
         document["issues"] = [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues]
+        document["from"] = opened.format.name
+        document["found"] = [vars(item) for item in opened.found]
         output.json(document)
         return
+    _show_found(output, src, opened)
     _show_report(output, report, dst)
     output.issues(issues)
 
@@ -113,6 +121,7 @@ def export(
         "from knows again.",
     ),
     rev: str | None = REV,
+    names: str | None = NAMES,
     strict: bool = STRICT,
     all_statuses: bool = typer.Option(False, "--all", help="Proposed and declined annotations too."),
     option: list[str] = OPTION,
@@ -127,8 +136,15 @@ def export(
         progress.start(f"{snapshot} → {dst}", None)
         options = parse_options(option)
         if keys is None:
-            report = chosen.export(dst, format=format, strict=strict, all_statuses=all_statuses, options=options)
+            report = chosen.export(
+                dst, format=format, strict=strict, all_statuses=all_statuses, options=options, names=names
+            )
         else:
+            if names is not None:
+                raise UsageError(
+                    "--keys and --names both name the pictures",
+                    hint="Leave --names out: dsetkit corrections from knows the names that --keys gives.",
+                )
             report = export_keys(
                 chosen, read_keys(keys), dst, format=format, strict=strict, all_statuses=all_statuses, options=options
             )
@@ -238,6 +254,20 @@ def _contract(reference: str | None) -> Contract | None:
     except NotFoundError:
         return None
     return project.contract(project.params.schema_)
+
+
+def _show_found(output: Output, src: str, opened: Opened) -> None:
+    """Which format was found, and why that and not another."""
+    if not opened.found:
+        return
+    best, *others = opened.found
+    output.line(f"{src} is {opened.format.title} ({best.format}): {best.why}")
+    for other in others:
+        if other.confidence > LAST_RESORT:
+            surer = f"{best.format} is surer ({best.confidence:.2f} against {other.confidence:.2f})"
+            if other.confidence == best.confidence:
+                surer = f"both are equally likely, and {best.format} comes first by name"
+            output.line(f"  it could be {other.format}, too: {other.why}; {surer}; to take it: --from {other.format}")
 
 
 def _report(report: LossReport) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
@@ -11,6 +11,8 @@ from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import plural
 from dsetkit.formats import registry
 from dsetkit.formats.base import Format
+from dsetkit.formats.frames import FRAME_OPTION
+from dsetkit.spec.annotation import Kind
 from dsetkit.stages.project import Project
 from dsetkit.stages.why import StageStory, trace
 
@@ -41,16 +43,84 @@ def formats(
     chosen = [registry.get(item) for item in ([name] if name else registry.names())]
     if as_json:
         output.json([_facts(item) for item in chosen])
-        return
-    for item in chosen:
-        facts = _facts(item)
-        output.heading(f"{facts['name']}  {facts['title']}")
-        output.line(f"  kinds: {', '.join(facts['kinds'])}")
-        if facts["becomes"]:
-            output.line(f"  written as another kind: {', '.join(f'{a} → {b}' for a, b in facts['becomes'].items())}")
-        output.line(f"  carries: {', '.join(facts['carries']) or 'nothing more'}")
-        for option, text in facts["options"].items() if name else ():
-            output.line(f"  option {option}: {text}")
+    elif name:
+        _show_format(output, chosen[0])
+    else:
+        columns = len(_COLUMNS) if output.console.width >= _WIDE else 3
+        output.table(_COLUMNS[:columns], [_line(item)[:columns] for item in chosen], whole=(0, 1))
+        more = "" if columns == len(_COLUMNS) else f"; what each carries is shown from {_WIDE} columns on"
+        output.line(f"Of one, its options and more: dsetkit formats NAME{more}", "dim")
+
+
+_COLUMNS = (
+    *("format", "r/w", "kinds", "holes", "parts", "attributes", "annotator", "split", "track", "score"),
+    "unlabelled",
+)
+_WIDE = 110
+"""Columns that the whole table needs."""
+_SHORT = {
+    "image_label": "label",
+    "rotated_box": "rotated",
+}
+_MANY_KINDS = 7
+"""A format of at least so many kinds is said to have all but some."""
+
+
+def _line(label_format: Format) -> tuple[str, ...]:
+    """A format as a row of the table: what it says, not what it turns into something else."""
+    can = label_format.capabilities
+    fields = can.annotation_fields
+    polygons = "polygon" in can.kinds
+    does = "r w" if can.reads and can.writes else "r" if can.reads else "w"
+    attributes = "all" if can.attributes is None else ", ".join(sorted(can.attributes)) or "–"
+    return (
+        label_format.name,
+        does,
+        _kinds(can.kinds),
+        _word(can.holes) if polygons else "",
+        _word(can.parts) if polygons else "",
+        attributes if len(attributes) <= 12 else f"{len(can.attributes or ())} names",
+        _word("annotator" in fields),
+        {"none": "–", "one": "one", "many": "many"}[can.subsets],
+        _word("track" in fields),
+        _word("score" in fields),
+        _word(can.tells_unlabelled),
+    )
+
+
+def _kinds(kinds: frozenset[str]) -> str:
+    every = [kind for kind in get_args(Kind) if kind in kinds]
+    others = [kind for kind in get_args(Kind) if kind not in kinds]
+    if len(every) >= _MANY_KINDS:
+        return "all" if not others else f"all but {', '.join(_SHORT.get(kind, kind) for kind in others)}"
+    return ", ".join(_SHORT.get(kind, kind) for kind in every) or "–"
+
+
+def _word(does: bool) -> str:
+    return "yes" if does else "–"
+
+
+def _show_format(output: Output, label_format: Format) -> None:
+    facts = _facts(label_format)
+    does = " and ".join(word for word in ("reads", "writes") if facts[word])
+    output.heading(f"{facts['name']}  {facts['title']}")
+    output.line(f"  {does.replace('reads', 'read').replace('writes', 'written') or 'neither read nor written'}")
+    output.line(f"  looks for: {facts['looks_for']}")
+    output.line(f"  kinds: {', '.join(facts['kinds'])}")
+    if facts["becomes"]:
+        output.line(f"  written as another kind: {', '.join(f'{a} → {b}' for a, b in facts['becomes'].items())}")
+    output.line(f"  carries: {', '.join(facts['carries']) or 'nothing more'}")
+    if facts["writes"]:
+        output.line(f"  names of pictures (--names): {_NAMING[facts['names']]}")
+    for option, text in facts["options"].items():
+        output.line(f"  option {option}: {text}")
+
+
+_NAMING = {
+    "free": "as you like, with folders",
+    "flat": "the file's name, without folders",
+    "fixed": "fixed by the format",
+}
 
 
 def _facts(label_format: Format) -> dict[str, Any]:
@@ -79,8 +149,9 @@ def _facts(label_format: Format) -> dict[str, Any]:
         "kinds": sorted(can.kinds),
         "becomes": dict(sorted(can.becomes.items())),
         "carries": [name for name, does in carries.items() if does],
+        "names": can.names,
         "looks_for": label_format.looks_for,
-        "options": dict(label_format.options),
+        "options": {**label_format.options, "frame": label_format.options.get("frame", FRAME_OPTION)},
     }
 
 

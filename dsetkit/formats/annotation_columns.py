@@ -130,6 +130,20 @@ def outlines_of(parts: Sequence[int], rings: Sequence[Sequence[float]]) -> Outli
     return Outlines(np.array(parts, np.int64), lengths, np.frombuffer(packed))
 
 
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """``starts[0], starts[0] + 1, ...`` so many, then those of the next."""
+    ends = np.cumsum(counts)
+    found: Ints = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+    return found
+
+
+def boxes_column(boxes: Floats) -> pa.ListArray:
+    """n × 4 numbers as a column of ``bbox_xywh_px``."""
+    offsets = np.arange(0, 4 * len(boxes) + 1, 4, dtype=np.int32)
+    kind = _SCHEMA.field("bbox_xywh_px").type
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(boxes.ravel()), type=kind)
+
+
 def _defaults(name: str, count: int) -> pa.Array:
     return default_column(Annotation, name, 1).take(pa.array(np.zeros(count, np.int64)))
 
@@ -149,17 +163,17 @@ def _polygons(outlines: list[Outlines], order: Ints) -> pa.ListArray:
 
 
 def _in_order(pieces: Sequence[npt.NDArray[_T]], counts: Ints, order: Ints) -> npt.NDArray[_T]:
-    """Runs of so many values, one after another in the pieces, in another order: each is copied once, as a whole."""
-    starts = np.empty(len(counts), np.int64)
-    starts[order] = _starts(counts[order])[:-1]
-    targets = zip(starts.tolist(), counts.tolist(), strict=True)
-    out = np.empty(int(counts.sum()), pieces[0].dtype)
+    """Runs of so many values, one after another in the pieces, in another order: each is copied once."""
+    targets = np.empty(len(counts), np.int64)
+    targets[order] = _starts(counts[order])[:-1]
+    ends = np.cumsum(counts)
+    out = np.empty(int(ends[-1]) if len(ends) else 0, pieces[0].dtype)
+    at = 0
     for piece in pieces:
-        at = 0
-        while at < len(piece):
-            start, count = next(targets)
-            out[start : start + count] = piece[at : at + count]
-            at += count
+        if len(piece):
+            here = slice(np.searchsorted(ends, at, "right"), np.searchsorted(ends, at + len(piece), "left") + 1)
+            out[ranges(targets[here], counts[here])] = piece
+            at += len(piece)
     return out
 
 

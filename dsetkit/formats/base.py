@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats.capabilities import Capabilities
 from dsetkit.formats.carry import carry_categories, carry_row
+from dsetkit.formats.frames import Frame
 from dsetkit.formats.loss import Ledger, LossReport
 from dsetkit.imaging.media import PICTURE_EXTENSIONS
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.spec.snapshot import License
+from dsetkit.storage.held import HeldPicture
 
 if TYPE_CHECKING:
     from dsetkit.formats.labelset import LabelSet
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from dsetkit.storage.scan import Tree
     from dsetkit.storage.sink import Sink
 
-__all__ = ["SUBSET_NAMES", "Capabilities", "Detection", "Export", "Format", "Options", "choose"]
+__all__ = ["SUBSET_NAMES", "Capabilities", "Detection", "Export", "Format", "HeldPicture", "Options", "choose"]
 
 Options = Mapping[str, Any]
 """A format's own options by name, as ``params.yaml`` or a caller gives them."""
 
 SUBSET_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "trainval"})
 """Folder and file names that are taken for the name of a subset, not of a category; lower-case."""
+
+LAST_RESORT = 0.3
+"""Up to this confidence, a format is found only where nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,12 @@ class Detection:
 
 
 class Export(Protocol):
-    """What is to be written. ``rows`` may be called many times and gives the same rows in key order each time."""
+    """What is to be written. ``rows`` may be called many times and gives the same rows in key order each time.
+
+    An export that holds its rows in tables may have ``tables()`` besides, an iterator of the same rows as tables in the
+    schema of ``Sample``, which writers take that work by the column (``dsetkit.formats.bulk``); then ``picture`` gets
+    rows without annotations. Its ``has_pictures`` may be False: then nobody asks for any.
+    """
 
     @property
     def categories(self) -> Sequence[Category]:
@@ -85,6 +95,10 @@ class Format(ABC):
     capabilities: ClassVar[Capabilities]
     options: ClassVar[Mapping[str, str]] = {}
     """Name → description of each option."""
+    frame: ClassVar[Frame] = "auto"
+    """Which picture coordinates are of, where the format itself says it for good: ``stored`` or ``upright``."""
+    sizes_known: ClassVar[bool] = False
+    """Whether sizes that ``read`` declares are the upright pictures' for sure, so that nobody has to look at those."""
 
     @abstractmethod
     def detect(self, tree: Tree) -> Detection | None:
@@ -104,6 +118,15 @@ class Format(ABC):
     def pictures(self, tree: Tree) -> list[str]:
         """Paths of the files that count as pictures, sorted."""
         return [path for path in tree.entries if _extension(path) in PICTURE_EXTENSIONS]
+
+    def held(self, tree: Tree, options: Options) -> Iterable[HeldPicture]:
+        """Pictures that lie inside files of the labels' tree, under the keys that ``read`` gives them; none, mostly.
+
+        Called before ``read``, which finds them in its ``PictureIndex`` as if they were files. Their containers are
+        among ``label_files``: a lock covers those, not the pictures, whose bytes may be encoded anew. Lazy, and no
+        picture is decoded. Raises as ``read``.
+        """
+        return ()
 
     @abstractmethod
     def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
@@ -145,6 +168,12 @@ class Format(ABC):
 
         Neither commits nor aborts the sink. Options are checked already.
         """
+
+    def write_reporting(self, export: Export, sink: Sink, options: Options) -> LossReport:
+        """``write``, and what ``check_losses`` would say; a format that finds that as it writes does both in one."""
+        report = self.check_losses(export, options)
+        self.write(export, sink, options)
+        return report
 
     def no_labels(self, tree: Tree) -> FormatError:
         """The error for a tree in which ``read`` finds no label file."""

@@ -42,5 +42,8 @@ class Capabilities:
     """Whether a polygon's parts may have holes; if not, the outline is kept."""
     tells_unlabelled: bool = True
     """Whether a picture nobody labelled is told from one that was labelled and shows nothing."""
+    names: Literal["free", "flat", "fixed"] = "flat"
+    """What of a sample's key names its picture when it is written: ``free`` the whole, below some folder; ``flat`` its
+    last part (the layout fixes the folder); ``fixed`` nothing (the layout numbers or holds pictures itself)."""
     reads: bool = True
     writes: bool = True

@@ -40,6 +40,16 @@ _HANDLED = frozenset({"id", "kind", "category", "bbox_xywh_px", "attributes", "e
 _ROW_HANDLED = frozenset({"key", "annotations", "split", "subsets", "labelled", "provenance"})
 
 
+def is_measured(name: str) -> bool:
+    """Whether a field of a sample is found anew by who reads the picture, so that it counts as no loss."""
+    return name in _MEASURED
+
+
+def is_bookkeeping(name: str, *, of_annotation: bool = False) -> bool:
+    """Whether the loss of a field of a sample, or of an annotation, is one of bookkeeping alone."""
+    return name in (_ANNOTATION_LINEAGE if of_annotation else _LINEAGE)
+
+
 def split_of(row: Row) -> str | None:
     """The one split a row is written under: its ``split``, else the first of its ``subsets``."""
     split: str | None = row.get("split")
@@ -140,6 +150,10 @@ def carry_annotation(annotation: Row, capabilities: Capabilities, ledger: Ledger
     fmt, kind, where = ledger.format_name, annotation["kind"], f"{key}#{annotation['id']}"
     if capabilities.needs_category and kind != "caption" and annotation.get("category") is None:
         ledger.add("category-none", f"{fmt} needs a category; annotations without one are left out", where)
+        return None
+    if (annotation.get("track") or {}).get("outside") and "track" not in capabilities.annotation_fields:
+        message = f"{fmt} cannot say that the object of a track is not there; such annotations are left out"
+        ledger.add("track-outside", message, where, severity="info")
         return None
     source = annotation
     if kind not in capabilities.kinds:

@@ -14,6 +14,8 @@ from dsetkit.spec.arrow import Row
 _SPACE = re.compile(r"\s")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _MAX_BYTES = 150
+_USUAL = re.compile(r"[A-Za-z0-9_-]{1,150}\.(jpg|png)", re.IGNORECASE | re.ASCII)
+"""Names that stay as they are; nearly all do."""
 _SAME = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 
@@ -49,8 +51,15 @@ class FlatNames:
         """The file name of the sample's picture."""
         return self.stem(row["key"]) + _extension(row)
 
+    def both(self, key: str, media_type: str | None) -> tuple[str, str]:
+        """The stem, and the file name of the picture."""
+        stem = self.stem(key)
+        return stem, stem + _extension({"key": key, "media_type": media_type})
+
 
 def _stem(name: str) -> str:
+    if _USUAL.fullmatch(name) and not _RESERVED.match(name):
+        return name.rpartition(".")[0]
     stem = without_extension(name) if extension_of_path(name) in PICTURE_EXTENSIONS else name
     safe = safe_part(_SPACE.sub("_", stem)).rstrip(".") or "_"
     if _RESERVED.match(safe):

@@ -77,13 +77,13 @@ class LabelSet:
             self._rows = tuple(rows_from_table(self.table, Sample))
         return self._rows
 
-    def with_issues(self, issues: Sequence[Issue]) -> LabelSet:
-        """The same labels, with these issues in front of their own."""
+    def with_issues(self, issues: Sequence[Issue], *, last: bool = False) -> LabelSet:
+        """The same labels, with these issues in front of their own, or behind them."""
         if not issues:
             return self
         made = LabelSet.__new__(LabelSet)
         made.__dict__.update(self.__dict__)
-        made.issues = (*issues, *self.issues)
+        made.issues = (*self.issues, *issues) if last else (*issues, *self.issues)
         return made
 
     def __len__(self) -> int:

@@ -92,12 +92,16 @@ class Ledger:
             examples = (*examples, example)
         self._found[code, message] = (known_severity, known_count + count, examples)
 
-    def report(self) -> LossReport:
-        """What was entered so far, sorted by severity (warnings first), code and message."""
-        losses = [
+    def losses(self) -> list[Loss]:
+        """What was entered so far, in that order."""
+        return [
             Loss(code=code, message=message, severity=severity, count=count, examples=examples)
             for (code, message), (severity, count, examples) in self._found.items()
         ]
+
+    def report(self) -> LossReport:
+        """What was entered so far, sorted by severity (warnings first), code and message."""
+        losses = self.losses()
         losses.sort(key=lambda loss: (loss.severity == "info", loss.code, loss.message))
         return LossReport(
             format=self.format_name, losses=tuple(losses), samples=self.samples, annotations=self.annotations

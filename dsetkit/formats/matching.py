@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -101,4 +102,13 @@ def subset_of_folders(path: str) -> str | None:
     for part in reversed(path.split("/")[:-1]):
         if (name := _USUAL.get(part.casefold())) is not None:
             return name
+    return None
+
+
+def subset_in_words(path: str) -> str | None:
+    """The word for a subset in a path, as it stands there, last part first: ``imagenet-train-0001``, ``test/0``."""
+    for part in reversed(path.lower().split("/")):
+        for word in re.split(r"[^a-z]+", part):
+            if word in _USUAL:
+                return word
     return None

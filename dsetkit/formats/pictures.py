@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from dsetkit.formats.issues import IssueList
-from dsetkit.imaging.probe import read_size
+from dsetkit.imaging.probe import read_header
 from dsetkit.spec.key import check_key
 from dsetkit.storage.scan import Tree
 
@@ -59,7 +59,7 @@ class PictureIndex:
         self._by_name: dict[str, list[str]] | None = None
         self._by_folded: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] | None = None
-        self._sizes: dict[str, tuple[int, int] | None] = {}
+        self._headers: dict[str, tuple[tuple[int, int], int | None] | None] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -140,14 +140,20 @@ class PictureIndex:
 
     def size(self, path: str) -> tuple[int, int] | None:
         """Width and height, pixels, of the upright picture, from its header; None where it cannot be learnt."""
+        header = self.header(path)
+        return None if header is None else header[0]
+
+    def header(self, path: str) -> tuple[tuple[int, int], int | None] | None:
+        """The upright size, as ``size``, and the EXIF orientation (1 to 8; None where it has none)."""
         if self.tree is None or path not in self._known:
             return None
-        if path not in self._sizes:
-            size = read_size(self.tree.read_head(path, HEAD_BYTES))
-            if size is None and self.tree.entries[path].size_bytes > HEAD_BYTES:
-                size = read_size(self.tree.read(path))
-            self._sizes[path] = size
-        return self._sizes[path]
+        if path not in self._headers:
+            head = self.tree.read_head(path, HEAD_BYTES)
+            header = read_header(head)
+            if header is None and len(head) == HEAD_BYTES:
+                header = read_header(self.tree.read(path))
+            self._headers[path] = header
+        return self._headers[path]
 
     def _names(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         if self._by_name is None:

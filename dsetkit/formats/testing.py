@@ -3,11 +3,22 @@
     class TestMine(FormatContract):
         format = Mine()
 
+A format that is only read has nothing to write an example with, so the test class does:
+
+    class TestOnlyRead(ReadContract):
+        format = OnlyRead()
+
+        def example(self, folder: Path) -> None:
+            (folder / "labels.mine").write_text("1.jpg cat")
+            (folder / "1.jpg").write_bytes(png(32, 24))
+
 Needs pytest and hypothesis. ``MemoryExport`` and ``exports`` are of use for tests of one's own.
 """
 
 from __future__ import annotations
 
+import pickle
+import random
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,10 +31,12 @@ from hypothesis import HealthCheck, given, settings
 from dsetkit.errors import DsetkitError, FormatError, LossError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Export, Format, Options
+from dsetkit.formats.export_names import named
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
+from dsetkit.formats.matching import stem_of
 from dsetkit.formats.reading import read_labels
-from dsetkit.formats.testing_exports import MemoryExport, exports, lossy_export, plain_export
+from dsetkit.formats.testing_exports import MemoryExport, exports, lossy_export, plain_export, png
 from dsetkit.formats.writing import check_losses, write_labels
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import canonical_json
@@ -34,12 +47,15 @@ from dsetkit.storage.scan import scan
 __all__ = [
     "FormatContract",
     "MemoryExport",
+    "ReadContract",
     "check_labels",
     "expected_rows",
     "exports",
     "files_of",
     "normal",
     "plain_export",
+    "png",
+    "spoil",
 ]
 
 
@@ -95,24 +111,20 @@ def check_labels(labels: LabelSet) -> None:
         assert len(set(ids)) == len(ids)
 
 
-class FormatContract:
-    """Inherit, and set ``format``."""
+class ReadContract:
+    """Inherit, set ``format``, and write an ``example``."""
 
     format: ClassVar[Format]
-    write_options: ClassVar[Options] = {}
     read_options: ClassVar[Options] = {}
-    tolerance_px: ClassVar[float] = 1e-6
-    """How far numbers may be off that the format writes in other units."""
-    examples: ClassVar[int | None] = None
-    """How many made-up exports the round trip is tried with; None for what hypothesis's profile says."""
 
-    def plain(self) -> MemoryExport:
-        """An export whose output must be recognised."""
-        return plain_export(tuple(kind for kind in ("box", "image_label") if kind in self.format.capabilities.kinds))
+    def example(self, folder: Path) -> None:
+        """Write a small valid example into ``folder``, which is there and empty: labels, with their pictures."""
+        raise NotImplementedError
 
-    def written(self, folder: Path, export: Export | None = None) -> Path:
-        """The folder with an export written into it."""
-        write_labels(export or self.plain(), str(folder), self.format, options=self.write_options)
+    def made(self, folder: Path) -> Path:
+        """``folder``, made, with the example in it."""
+        folder.mkdir(parents=True)
+        self.example(folder)
         return folder
 
     def test_names_itself(self) -> None:
@@ -123,9 +135,9 @@ class FormatContract:
         assert all(extension.startswith(".") and extension.islower() for extension in self.format.extensions)
         assert all(self.format.options.values())
 
-    def test_detects_its_own_output_and_says_why(self, tmp_path: Path) -> None:
-        """What it wrote is recognised, by the registry too."""
-        tree = scan(str(self.written(tmp_path / "out")))
+    def test_detects_its_own_example_and_says_why(self, tmp_path: Path) -> None:
+        """What is of this format is recognised, by the registry too."""
+        tree = scan(str(self.made(tmp_path / "out")))
         found = self.format.detect(tree)
         assert found is not None
         assert found.format == self.format.name
@@ -143,6 +155,121 @@ class FormatContract:
         with pytest.raises(FormatError) as caught:
             read_labels(tmp_path, self.format)
         assert self.format.looks_for in caught.value.hint
+
+    def test_an_example_is_read_whole_and_always_alike(self, tmp_path: Path) -> None:
+        """A valid example has labels and no errors; reading it again gives the same."""
+        folder = self.made(tmp_path / "out")
+        labels = read_labels(folder, self.format, options=self.read_options)
+        check_labels(labels)
+        assert len(labels)
+        assert [issue.describe() for issue in labels.issues if issue.severity == "error"] == []
+        again = read_labels(folder, self.format, options=self.read_options)
+        assert [normal(row) for row in again.rows] == [normal(row) for row in labels.rows]
+        assert again.categories == labels.categories
+        assert again.issues == labels.issues
+
+    def test_pictures_held_in_files_can_be_read_anywhere(self, tmp_path: Path) -> None:
+        """They lie in label files (which the lock covers), are the same each time, and their readers are picklable."""
+        tree = scan(str(self.made(tmp_path / "out")))
+        files = set(self.format.label_files(tree))
+        seen: set[str] = set()
+        for picture in self.format.held(tree, self.format.check_options(self.read_options)):
+            assert picture.container in files
+            assert check_key(picture.path) == picture.path
+            assert picture.path not in seen
+            seen.add(picture.path)
+            data = picture.read()
+            assert data
+            assert pickle.loads(pickle.dumps(picture.read))() == data
+            assert picture.size_bytes is None or picture.size_bytes > 0
+
+    def test_what_is_only_read_is_not_written(self, tmp_path: Path) -> None:
+        """Writing a format that is only read is an error that names those that are written."""
+        if self.format.capabilities.writes:
+            return
+        with pytest.raises(UsageError) as caught:
+            write_labels(plain_export(), tmp_path / "out", self.format)
+        assert "Written are: " in caught.value.hint
+        assert not list(tmp_path.iterdir())
+
+    def test_an_unknown_option_is_named_with_the_nearest(self) -> None:
+        """A mistyped option is an error that names the right one."""
+        for name in self.format.options or ("x",):
+            with pytest.raises(UsageError) as caught:
+                self.format.check_options({f"{name}x": 1})
+            assert f"{name}x" in caught.value.message
+            assert not self.format.options or name in caught.value.hint
+            assert len(name) < 4 or repr(name) in caught.value.hint
+
+    def test_labels_are_read_without_their_pictures(self, tmp_path: Path) -> None:
+        """Label files alone still give all annotations."""
+        folder = self.made(tmp_path / "out")
+        files = self.format.label_files(scan(str(folder)))
+        if not files:
+            return
+        expected = self.count_annotations(folder)
+        for path in folder.rglob("*"):
+            if path.is_file() and path.relative_to(folder).as_posix() not in files:
+                path.unlink()
+        labels = read_labels(folder, self.format, options=self.read_options)
+        check_labels(labels)
+        assert sum(len(row.get("annotations", ())) for row in labels.rows) == expected
+
+    def count_annotations(self, folder: Path) -> int:
+        """How many annotations the labels in ``folder`` give, read with their pictures."""
+        labels = read_labels(folder, self.format, options=self.read_options)
+        return sum(len(row.get("annotations", ())) for row in labels.rows)
+
+    def test_hostile_label_files_end_in_an_error_or_an_issue(self, tmp_path: Path) -> None:
+        """Spoiled files end in an error with a hint or in a valid set, never in a traceback."""
+        folder = self.made(tmp_path / "out")
+        tree = scan(str(folder))
+        pictures = self.format.pictures(tree)
+        for name in self.format.label_files(tree):
+            good = (folder / name).read_bytes()
+            for spoiled in spoil(good, pictures):
+                (folder / name).write_bytes(spoiled)
+                self._read_hostile(folder)
+            (folder / name).write_bytes(good)
+
+    def _read_hostile(self, folder: Path) -> None:
+        try:
+            labels = read_labels(folder, self.format, options=self.read_options)
+        except DsetkitError as found:
+            error = found
+        else:
+            check_labels(labels)
+            assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", issue.code) for issue in labels.issues)
+            return
+        assert error.hint
+
+
+class FormatContract(ReadContract):
+    """Inherit, and set ``format``; what is written is the example."""
+
+    write_options: ClassVar[Options] = {}
+    tolerance_px: ClassVar[float] = 1e-6
+    """How far numbers may be off that the format writes in other units."""
+    examples: ClassVar[int | None] = None
+    """How many made-up exports the round trip is tried with; None for what hypothesis's profile says."""
+
+    def plain(self) -> MemoryExport:
+        """An export whose output must be recognised."""
+        return plain_export(tuple(kind for kind in ("box", "image_label") if kind in self.format.capabilities.kinds))
+
+    def made(self, folder: Path) -> Path:
+        """``folder``, with the plain export in it."""
+        return self.written(folder)
+
+    def count_annotations(self, folder: Path) -> int:
+        """How many annotations ``carry`` says were written."""
+        rows = expected_rows(self.format, self.plain(), self.write_options)
+        return sum(len(row.get("annotations", ())) for row in rows)
+
+    def written(self, folder: Path, export: Export | None = None) -> Path:
+        """The folder with an export written into it."""
+        write_labels(export or self.plain(), str(folder), self.format, options=self.write_options)
+        return folder
 
     def test_round_trip_is_exact_up_to_the_loss_report(self) -> None:
         """What is read back is what ``carry`` said; without losses, what was written."""
@@ -198,6 +325,47 @@ class FormatContract:
         for row in export.rows():
             assert files[self.format.carry(row, prepared, ledger)["key"]] == export.picture(row)
 
+    def test_pictures_are_named_by_a_template_where_names_are_free(self, tmp_path: Path) -> None:
+        """``capabilities.names`` says what of a name a user can choose, and it is what is written."""
+        room = self.format.capabilities.names
+        text = "{split}/{category}/{index:03d}.{ext}" if room == "free" else "{category}_{index:03d}.{ext}"
+        if room == "fixed":
+            with pytest.raises(UsageError, match="fixes the names"):
+                named(self.plain(), self.format, text)
+            return
+        if room == "flat":
+            with pytest.raises(UsageError, match="fixes the folder"):
+                named(self.plain(), self.format, "{split}/{stem}.{ext}")
+        export = named(self.plain(), self.format, text)
+        folder = self.written(tmp_path / "out", export)
+        files = files_of(folder)
+        ledger = Ledger(self.format.name)
+        prepared = self.format.prepare(export, self.write_options, ledger)
+        for row in export.rows():
+            key = self.format.carry(row, prepared, ledger)["key"]
+            assert f"/{key}".endswith(f"/{row['key']}")
+            assert files[key] == export.picture(row)
+        check_labels(read_labels(folder, self.format, options=self.read_options))
+
+    def test_what_nobody_labelled_is_told_from_what_shows_nothing_or_that_is_a_loss(self, tmp_path: Path) -> None:
+        """A sample that comes back labelled and was not, or the other way round, stands in the loss report."""
+        plain = self.plain()
+        rows: list[Row] = [
+            *plain.rows(),
+            {"key": "src/shows_nothing.jpg", "width_px": 32, "height_px": 24, "labelled": "yes"},
+        ]
+        export = MemoryExport(rows, plain.categories)
+        report = write_labels(export, tmp_path / "out", self.format, options=self.write_options)
+        labels = read_labels(tmp_path / "out", self.format, options=self.read_options)
+        said = {row["key"]: row.get("labelled", "no") for row in labels.rows}
+        prepared = self.format.prepare(export, self.write_options, ledger := Ledger(self.format.name))
+        for row in rows:
+            if row.get("annotations"):
+                continue
+            back = said.get(self.format.carry(row, prepared, ledger)["key"], "no")
+            if back != row.get("labelled", "no"):
+                assert any(row["key"] in loss.examples for loss in report.refusals), f"{row['key']}: {back}"
+
     def test_strict_refuses_before_anything_is_written(self, tmp_path: Path) -> None:
         """A strict write of what cannot be carried leaves nothing behind."""
         dst = tmp_path / "out"
@@ -208,53 +376,9 @@ class FormatContract:
         assert caught.value.losses
         assert not list(tmp_path.iterdir())
 
-    def test_an_unknown_option_is_named_with_the_nearest(self) -> None:
-        """A mistyped option is an error that names the right one."""
-        for name in self.format.options or ("x",):
-            with pytest.raises(UsageError) as caught:
-                self.format.check_options({f"{name}x": 1})
-            assert f"{name}x" in caught.value.message
-            assert not self.format.options or name in caught.value.hint
-            assert len(name) < 4 or repr(name) in caught.value.hint
 
-    def test_labels_are_read_without_their_pictures(self, tmp_path: Path) -> None:
-        """Label files alone still give all annotations."""
-        folder = self.written(tmp_path / "out")
-        files = self.format.label_files(scan(str(folder)))
-        if not files:
-            return
-        for path in folder.rglob("*"):
-            if path.is_file() and path.relative_to(folder).as_posix() not in files:
-                path.unlink()
-        labels = read_labels(folder, self.format, options=self.read_options)
-        check_labels(labels)
-        expected = sum(len(row.get("annotations", ())) for row in expected_rows(self.format, self.plain()))
-        assert sum(len(row.get("annotations", ())) for row in labels.rows) == expected
-
-    def test_hostile_label_files_end_in_an_error_or_an_issue(self, tmp_path: Path) -> None:
-        """Spoiled files end in an error with a hint or in a valid set, never in a traceback."""
-        folder = self.written(tmp_path / "out")
-        for name in self.format.label_files(scan(str(folder))):
-            good = (folder / name).read_bytes()
-            for spoiled in _spoil(good):
-                (folder / name).write_bytes(spoiled)
-                self._read_hostile(folder)
-            (folder / name).write_bytes(good)
-
-    def _read_hostile(self, folder: Path) -> None:
-        try:
-            labels = read_labels(folder, self.format, options=self.read_options)
-        except DsetkitError as found:
-            error = found
-        else:
-            check_labels(labels)
-            assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", issue.code) for issue in labels.issues)
-            return
-        assert error.hint
-
-
-def _spoil(good: bytes) -> Iterator[bytes]:
-    """A label file in ways files are spoiled, by accident or on purpose."""
+def spoil(good: bytes, pictures: Sequence[str] = ("cat_1.jpg",)) -> Iterator[bytes]:
+    """A label file in ways files are spoiled, by accident or on purpose; names of ``pictures`` in it, too."""
     yield b""
     yield b" \n"
     yield b"\x00" * 64
@@ -268,6 +392,10 @@ def _spoil(good: bytes) -> Iterator[bytes]:
     yield good.replace(b"\n", b"\r\n")
     yield good + b"\xff\xfe\xff"
     yield good + good
+    dice = random.Random(len(good))
+    for _ in range(8 if good else 0):
+        start = dice.randrange(len(good))
+        yield good[:start] + dice.randbytes(dice.choice((1, 2, 8))) + good[start + dice.choice((0, 1, 8)) :]
     try:
         text = good.decode()
     except UnicodeDecodeError:
@@ -280,8 +408,9 @@ def _spoil(good: bytes) -> Iterator[bytes]:
     for number in _NUMBERS:
         for start, end in numbers[::step]:
             yield f"{text[:start]}{number}{text[end:]}".encode()
-    names = sorted(set(re.findall(r"[\w/.]*cat_1(?:\.jpg)?", text)), key=len, reverse=True)[:2]
-    for name in names:
+    stem = next((stem for path in pictures if (stem := stem_of(path)) in text), None)
+    found = set() if stem is None else set(re.findall(rf"[\w/.]*{re.escape(stem)}(?:\.[A-Za-z]+)?", text))
+    for name in sorted(found, key=lambda name: (-len(name), name))[:2]:
         for path in _PATHS:
             yield text.replace(name, path).encode()
 

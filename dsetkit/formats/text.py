@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 
 from dsetkit.errors import FormatError
+from dsetkit.spec.pointer import fetch_hint, pointer_kind
 from dsetkit.storage.scan import Tree
 
 MAX_LABEL_BYTES = 2 * 1024**3
@@ -32,7 +33,16 @@ def read_label_bytes(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) 
     data = tree.read(path)
     if not data or data.isspace():
         raise FormatError(f"{path} is empty", file=path, hint="Restore the file, or exclude it from the source.")
+    refuse_pointer(data[:1024], path)
     return data
+
+
+def refuse_pointer(head: bytes, path: str) -> None:
+    """Raises ``FormatError`` where a file, by its beginning, is a pointer of Git LFS or git-annex."""
+    if kind := pointer_kind(head):
+        raise FormatError(
+            f"{path} is a {kind} pointer, which only says where the labels are", file=path, hint=fetch_hint(kind)
+        )
 
 
 def read_label_text(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) -> str:

@@ -18,11 +18,8 @@ _SHOWN = 5
 
 def check_losses(export: Export, format: str | Format, *, options: Options | None = None) -> LossReport:
     """What ``write_labels`` would lose. Writes nothing. Raises ``NotFoundError`` and ``UsageError`` as it does."""
-    label_format = _format(format)
-    if not label_format.capabilities.writes:
-        writers = [name for name in registry.names() if registry.get(name).capabilities.writes]
-        raise UsageError(f"{label_format.title} is only read, not written", hint=f"Written are: {', '.join(writers)}.")
-    return label_format.check_losses(export, label_format.check_options(options))
+    label_format, checked = _writer(format, options)
+    return label_format.check_losses(export, checked)
 
 
 def write_labels(
@@ -43,23 +40,32 @@ def write_labels(
     lineage, may be), ``NotFoundError`` for an unknown format, ``UsageError`` for an unknown option, a format that
     cannot be written, or a ``dst`` that is not empty.
     """
-    report = check_losses(export, format, options=options)
-    if strict and report.refusals:
+    label_format, checked = _writer(format, options)
+    report = label_format.check_losses(export, checked) if strict else None
+    if report is not None and report.refusals:
         raise LossError(
             f"writing {report.format} would lose labels: {_listed([loss.describe() for loss in report.refusals])}",
             losses=report.refusals,
             hint="Nothing was written. Choose a format that carries them, or leave --strict out.",
         )
     with open_sink(os.fspath(dst)) as sink:
-        _format(format).write(export, sink, options or {})
+        if report is None:
+            report = label_format.write_reporting(export, sink, checked)
+        else:
+            label_format.write(export, sink, checked)
         for name, data in (beside or {}).items():
             if name not in sink:
                 sink.write(name, data)
     return report
 
 
-def _format(format: str | Format) -> Format:
-    return format if isinstance(format, Format) else registry.get(format)
+def _writer(format: str | Format, options: Options | None) -> tuple[Format, Options]:
+    """The format and its options, checked."""
+    label_format = format if isinstance(format, Format) else registry.get(format)
+    if not label_format.capabilities.writes:
+        writers = [name for name in registry.names() if registry.get(name).capabilities.writes]
+        raise UsageError(f"{label_format.title} is only read, not written", hint=f"Written are: {', '.join(writers)}.")
+    return label_format, label_format.check_options(options)
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from dsetkit.errors import NotFoundError
 from dsetkit.formats import registry
+from dsetkit.formats.export_names import named
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import LossReport
-from dsetkit.formats.reading import read_labels
+from dsetkit.formats.reading import Opened, open_labels
 from dsetkit.formats.writing import write_labels
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
@@ -20,7 +23,7 @@ from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
-from dsetkit.storage.scan import Tree, scan
+from dsetkit.storage.scan import Tree
 
 
 class SnapshotExport:
@@ -82,6 +85,10 @@ class LabelsExport:
         """Rows in key order."""
         return iter_rows([self.labels.table], Sample)
 
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows as tables, for writers that take them so."""
+        yield self.labels.table
+
     @property
     def has_pictures(self) -> bool:
         """Whether any of the pictures that the labels speak of is there."""
@@ -104,14 +111,16 @@ def export_snapshot(
     all_statuses: bool = False,
     options: Mapping[str, Any] | None = None,
     beside: Mapping[str, bytes] | None = None,
+    names: str | None = None,
 ) -> LossReport:
     """Write a snapshot or selection in a label format, pictures beside the labels.
 
     ``dst`` is a folder that is absent or empty. Only accepted annotations are written, unless ``all_statuses``.
-    ``beside``: further files by name, each written unless the format has one of that name.
+    ``beside``: further files by name, each written unless the format has one of that name. ``names``: a template for
+    the names of pictures (see ``dsetkit.formats.export_names``).
     Raises ``LossError`` under ``strict`` where something would be lost, before anything is written.
     """
-    export = SnapshotExport(snapshot, all_statuses=all_statuses)
+    export = named(SnapshotExport(snapshot, all_statuses=all_statuses), registry.get(format), names)
     return write_labels(export, os.fspath(dst), format, strict=strict, options=options, beside=beside)
 
 
@@ -124,20 +133,50 @@ def convert(
     strict: bool = False,
     options: Mapping[str, Any] | None = None,
     source_options: Mapping[str, Any] | None = None,
+    names: str | None = None,
 ) -> tuple[LabelSet, LossReport]:
     """Read labels in one format and write them in another; pictures are copied where they are there,
-    from a folder, an archive or a URL. Where none is, the labels that are given back have an issue that says so.
+    from a folder, an archive, label files or a URL. Where none is, the labels that are given back have an issue that
+    says so. ``names``: a template for the names of pictures (see ``dsetkit.formats.export_names``). The option
+    ``frame`` (see ``dsetkit.formats.frames``) is about the source, in whichever of the options it stands.
 
     Raises what ``read_labels`` and ``write_labels`` raise.
     """
-    source = os.fspath(src)
-    registry.get(to)
-    labels = read_labels(source, source_format, options=source_options)
+    opened, rest = open_source(src, to, source_format, options, source_options)
+    return convert_opened(opened, dst, to=to, strict=strict, options=rest, names=names)
+
+
+def open_source(
+    src: str | os.PathLike[str],
+    to: str,
+    source_format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    source_options: Mapping[str, Any] | None = None,
+) -> tuple[Opened, dict[str, Any]]:
+    """Labels that are to be written in the format ``to``, read as ``convert`` does, and the options of that."""
+    writer = registry.get(to)
+    options, source_options = dict(options or {}), dict(source_options or {})
+    if "frame" in options and "frame" not in writer.options:
+        source_options.setdefault("frame", options.pop("frame"))
+    return open_labels(src, source_format, options=source_options, look=True), options
+
+
+def convert_opened(
+    opened: Opened,
+    dst: str | os.PathLike[str],
+    *,
+    to: str,
+    strict: bool = False,
+    options: Mapping[str, Any] | None = None,
+    names: str | None = None,
+) -> tuple[LabelSet, LossReport]:
+    """``convert`` of labels that were read already."""
+    labels, source = opened.labels, opened.tree.url
     if not len(labels):
         raise NotFoundError(f"{source} holds no labels", name=source, hint="Name its format with --from.")
-    export = LabelsExport(labels, scan(source))
-    report = write_labels(export, os.fspath(dst), to, strict=strict, options=options)
-    return labels if export.has_pictures else labels.with_issues([_no_pictures(source, len(labels))]), report
+    there = LabelsExport(labels, opened.tree)
+    report = write_labels(named(there, registry.get(to), names), os.fspath(dst), to, strict=strict, options=options)
+    return labels if there.has_pictures else labels.with_issues([_no_pictures(source, len(labels))]), report
 
 
 def _no_pictures(source: str, count: int) -> Issue:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, PictureError
+from dsetkit.formats.frames import Frame, is_stored_frame, size_issue, to_upright
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.imaging.media import extension_of
 from dsetkit.imaging.probe import probe
@@ -21,7 +22,6 @@ from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 from dsetkit.stages.build import Build, NoProgress, Progress, StageResult
 from dsetkit.stages.executor import Job, Pool
-from dsetkit.stages.frames import Frame, is_stored_frame, to_upright
 from dsetkit.stages.lineage import raw_digest
 from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
@@ -31,7 +31,7 @@ from dsetkit.stages.unchanged import Source, stretches
 
 MISSING = "picture-missing"
 """Labels name a picture that is not there."""
-NOT_DECODED = frozenset({"picture-empty", "picture-unknown", "picture-unsafe", "picture-bomb"})
+NOT_DECODED = frozenset({"picture-empty", "picture-unknown", "picture-pointer", "picture-unsafe", "picture-bomb"})
 """Reasons that are found before a pixel is decoded."""
 
 
@@ -176,7 +176,7 @@ class _Ingest:
         self.license = project.source(name).license
         source = project.source(name)
         self.contract: Contract | None = project.contract(source.schema_)
-        self.frame: Frame = next((item.params.frame for item in state.labels if item.params.frame != "auto"), "auto")
+        self.frame: Frame = state.frame
         self.picture_digest = picture_digests("ingest", self.params.model_dump(mode="json"))
         self.source = Source(f"{name}/", self.frame, self._provenance, self._made_from)
         self.issues: list[Issue] = []
@@ -259,17 +259,8 @@ class _Ingest:
         if annotations and orientation and is_stored_frame(self.frame, declared, upright, orientation):
             annotations = to_upright(annotations, orientation, upright)
             self._count("labels-turned-upright")
-        elif declared is not None and declared != upright and declared != upright[::-1]:
-            self.issues.append(
-                Issue(
-                    code="size-differs",
-                    severity="warning",
-                    message=f"its labels declare {declared[0]}×{declared[1]} px, the picture has "
-                    f"{upright[0]}×{upright[1]} px",
-                    key=row["key"],
-                    hint="Check that the labels are of this picture.",
-                )
-            )
+        elif declared is not None and (issue := size_issue(row["key"], declared, upright)) is not None:
+            self.issues.append(issue)
         if self.contract is not None:
             annotations = self.contract.with_findings(annotations)
         return {**row, "annotations": annotations} if annotations else row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,18 @@ from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, NotFoundError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Detection, Format
+from dsetkit.formats.frames import Frame, bring_upright
 from dsetkit.formats.join import join
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.reading import all_pictures, with_held
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.lock import SourceLock
 from dsetkit.spec.params import LabelsParams, SourceParams
 from dsetkit.stages.project import Project
+from dsetkit.storage.archive import is_archive
 from dsetkit.storage.atomic import write_atomic
-from dsetkit.storage.scan import Tree, scan, tree_digest
+from dsetkit.storage.scan import Tree, scan, scan_archive, tree_digest
 from dsetkit.storage.stat_cache import StatCache
 from dsetkit.storage.url import to_local
 
@@ -40,6 +44,11 @@ class LabelsFrom:
     """Those of them that hold no labels themselves."""
 
     @property
+    def frame(self) -> Frame:
+        """Which picture coordinates are of: as params say, else as the format does."""
+        return self.params.frame if self.params.frame != "auto" else self.format.frame
+
+    @property
     def own(self) -> set[str]:
         """The label files that lie in the source's own tree, relative to that."""
         return set() if self.prefix is None else {f"{self.prefix}/{path}".strip("/") for path in self.files}
@@ -56,6 +65,13 @@ class SourceState:
     """How the format was found, where nobody named it."""
     others: tuple[Detection, ...] = ()
     """What other formats would have fitted."""
+    held: frozenset[str] = frozenset()
+    """Those of the pictures that lie inside label files."""
+
+    @property
+    def frame(self) -> Frame:
+        """The frame of the labels that ``read_labels`` gives."""
+        return self.labels[0].frame if len(self.labels) == 1 else "upright"
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -63,8 +79,11 @@ class SourceState:
         return tuple(self.tree.issues)
 
     def listing(self) -> dict[str, str]:
-        """SHA-256 of every picture and label file, by path; label files that lie elsewhere under ``labels[n]``."""
-        listed = dict(self.tree.digests(self._own_files()))
+        """SHA-256 of every picture and label file, by path; label files that lie elsewhere under ``labels[n]``.
+
+        Of pictures inside label files, too: of the bytes that they are given out as.
+        """
+        listed = dict(self.tree.digests([*self._own_files(), *sorted(self.held, key=str.encode)]))
         for number, item in enumerate(self.labels):
             if item.prefix is None:
                 digests = item.tree.digests(item.files)
@@ -72,7 +91,11 @@ class SourceState:
         return listed
 
     def lock(self) -> SourceLock:
-        """The state as it is locked: one digest over the path and digest of each file, in path order."""
+        """The state as it is locked: one digest over the path and digest of each file, in path order.
+
+        Pictures inside label files are not among them: the label files are, and how a picture is given out may depend
+        on the versions of codecs.
+        """
         own = self._own_files()
         digest = tree_digest(self.tree, own)
         size = sum(self.tree.entries[path].size_bytes for path in own)
@@ -91,7 +114,8 @@ class SourceState:
         )
 
     def _own_files(self) -> list[str]:
-        return sorted({*self.pictures, *(path for item in self.labels for path in item.own)}, key=str.encode)
+        labels = {path for item in self.labels for path in item.own}
+        return sorted({*self.pictures, *labels} - self.held, key=str.encode)
 
     def read_labels(self, load: Callable[[str], Contract | None] = lambda _: None) -> LabelSet:
         """The labels of all files, joined by picture; pictures nobody labelled are there too.
@@ -103,6 +127,8 @@ class SourceState:
         sets = []
         for item in self.labels:
             read = item.format.read(item.tree, index, item.params.options)
+            if len(self.labels) > 1:  # of one set alone, ingest finds it out from the pictures it decodes anyway
+                read = bring_upright(read, index, item.frame, check=False)
             contract = None if item.params.schema_ is None else load(item.params.schema_)
             sets.append((read if contract is None else _checked(read, contract), item.params.annotator))
         return join(sets, self.pictures)
@@ -128,14 +154,15 @@ def read_source(params: SourceParams, url: str, cache: StatCache | None = None) 
         label_format.check_options(item.options)
         files = tuple(label_format.label_files(inside))
         labels.append(LabelsFrom(item, label_format, inside, prefix, files, frozenset(label_format.side_files(inside))))
-    pictures = {path for item in labels for path in item.format.pictures(tree)}
-    pictures -= {path for found in labels for path in found.own}
+    whole, held = with_held(tree, [(item.format, item.tree, item.params.options) for item in labels])
+    own = {path for found in labels for path in found.own}
+    pictures = tuple(all_pictures([item.format for item in labels], tree, held, own))
     if not pictures:
         raise UsageError(
             f"{url} holds no picture",
             hint="Give the folder that the pictures are in; labels alone are read by dsetkit validate and convert.",
         )
-    return SourceState(tree, tuple(labels), tuple(sorted(pictures, key=str.encode)), detection, others)
+    return SourceState(whole, tuple(labels), pictures, detection, others, held)
 
 
 def _checked(labels: LabelSet, contract: Contract) -> LabelSet:
@@ -151,7 +178,9 @@ def _labels_tree(tree: Tree, file: str, params: SourceParams, cache: StatCache |
     local = to_local(file)
     if local is None or local.is_absolute():
         return scan(file, exclude=params.exclude, cache=cache), None
-    place = file.strip("/")
+    place = unicodedata.normalize("NFC", file).strip("/")
+    if place in tree.entries and is_archive(place):
+        return scan_archive(tree, place, exclude=params.exclude, cache=cache), None
     try:
         return tree.subtree(place), place.rpartition("/")[0] if place in tree.entries else place
     except NotFoundError as error:

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dsetkit.formats.frames import Frame, is_stored_frame
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table, table_from_rows
 from dsetkit.spec.sample import Sample
-from dsetkit.stages.frames import Frame, is_stored_frame
 from dsetkit.stages.memory import PICTURE_FIELDS
 
 _SIZE = ("width_px", "height_px")

@@ -161,10 +161,61 @@ def test_help_fits_a_narrow_terminal(run: Callable, monkeypatch: pytest.MonkeyPa
     assert "..." not in run("--help").out.partition("Commands:")[2]
 
 
-def test_formats_are_listed(run: Callable) -> None:
-    names = [item["name"] for item in run("formats", "--json").json()]
-    assert names == ["coco", "csv", "image_folder", "voc", "yolo"]
-    assert "pixels" in run("formats", "voc").out
+def test_formats_are_listed(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run("formats", "--json").json()
+    assert {"coco", "csv", "image_folder", "voc", "yolo"} <= {item["name"] for item in found}
+    assert all("frame" in item["options"] and item["names"] in ("free", "flat", "fixed") for item in found)
+    assert "option pixels: one_based" in run("formats", "voc").out
+    lines = run("formats").out.splitlines()
+    assert lines[0].split() == [
+        *("format", "r/w", "kinds", "holes", "parts", "attributes", "annotator", "split", "track", "score"),
+        "unlabelled",
+    ]
+    assert any(line.split() == ["csv", "r", "w", "label,", "box", "–", "–", "one", "–", "–", "yes"] for line in lines)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = run("formats").out.splitlines()
+    assert narrow[0].split() == ["format", "r/w", "kinds"]
+    assert max(map(len, narrow[:-1])) <= 80
+
+
+def test_convert_says_what_it_found_and_why(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    source = tmp_path / "two"
+    source.mkdir()
+    (source / "a.xml").write_text(
+        "<annotation><filename>a.jpg</filename><object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
+        "<xmax>5</xmax><ymax>5</ymax></bndbox></object></annotation>"
+    )
+    (source / "labels.csv").write_text("filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,0,0,5,5\n")
+    lines = run("convert", str(source), str(tmp_path / "coco"), "--to", "coco").out.splitlines()
+    assert lines[:2] == [
+        f"{source} is Pascal VOC (voc): found 1 XML file whose root element is <annotation>",
+        "  it could be csv, too: found labels.csv with columns for boxes; voc is surer (0.95 against 0.40); "
+        "to take it: --from csv",
+    ]
+    told = run("convert", str(source), str(tmp_path / "b"), "--to", "coco", "--json").json()
+    assert told["from"] == "voc"
+    assert [item["format"] for item in told["found"]] == ["voc", "csv"]
+    assert "could be" not in run("convert", str(source), str(tmp_path / "c"), "--to", "coco", "--from", "csv").out
+
+
+def test_names_of_pictures_by_a_template(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    template = "{split}/{category}/{index:03d}.{ext}"
+    assert run("convert", "../source", str(tmp_path / "a"), "--to", "coco", "--names", template).code == 0
+    assert (tmp_path / "a" / "images" / "none" / "cat" / "000.jpg").is_file()
+    wrong = run("convert", "../source", str(tmp_path / "b"), "--to", "coco", "--names", "{splitt}.{ext}")
+    assert wrong.code == 2
+    assert "Did you mean {split}?" in wrong.err
+    flat = run("convert", "../source", str(tmp_path / "b"), "--to", "yolo", "--names", template)
+    assert flat.code == 2
+    assert "fixes the folder" in flat.err
+
+
+def test_the_frame_is_an_option_of_every_format(run: Callable, bench: Bench, tmp_path: Path) -> None:
+    for command in (["validate", "../source"], ["convert", "../source", str(tmp_path / "a"), "--to", "voc"]):
+        assert run(*command, "--option", "frame=stored").code == 0
+        wrong = run(*command, "--option", "frame=sideways")
+        assert wrong.code == 2
+        assert "It is one of: auto, stored, upright." in wrong.err
 
 
 def test_validate_with_a_contract(run: Callable, bench: Bench) -> None:

@@ -150,6 +150,6 @@ def test_all_that_a_folder_cannot_say_is_a_loss():
 def test_real_folders(shared_data):
     flat = read_labels(shared_data / "formats-tiny/image_dir_dataset")
     assert said(flat) == {"1.jpg": (None, None), "2.jpg": (None, None)}
-    nested = read_labels(shared_data / "formats-tiny/imagenet_dataset")
+    nested = read_labels(shared_data / "formats-tiny/imagenet_dataset", "image_folder")
     assert [category for _, category in said(nested).values()] == ["label_0", None, "label_1", "label_1"]
     assert [category.name for category in nested.categories] == ["label_0", "label_1"]

@@ -56,7 +56,7 @@ def test_an_unknown_format_is_named_with_the_nearest():
     with pytest.raises(NotFoundError) as caught:
         registry.get("coko")
     assert str(caught.value) == (
-        "there is no format 'coko'. Did you mean 'coco'? Known formats: coco, csv, image_folder, voc, yolo."
+        "there is no format 'coko'. Did you mean 'coco'? Known formats: " + ", ".join(registry.names()) + "."
     )
 
 
@@ -172,3 +172,39 @@ def test_other_bytes_are_refused_with_their_place(tmp_path):
     (tmp_path / "a.csv").write_text("abc")
     with pytest.raises(FormatError, match=r"a\.csv has 3 bytes, more than 2"):
         read_label_bytes(scan(str(tmp_path)), "a.csv", 2)
+
+
+LFS = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4' * 64}\nsize 12345\n"
+
+
+def test_a_pointer_in_place_of_labels_is_said(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "instances.json").write_text(LFS)
+    with pytest.raises(NotFoundError) as found:
+        read_labels(tmp_path)
+    said = f"instances.json in {tmp_path} is a Git LFS pointer, which only says where the data is"
+    assert found.value.message == said
+    assert found.value.hint == "Fetch the data: git lfs pull. Or name the format."
+    with pytest.raises(FormatError) as read:
+        read_labels(tmp_path / "instances.json", "datumaro")
+    assert read.value.message == "instances.json is a Git LFS pointer, which only says where the labels are"
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_named(monkeypatch, tmp_path):
+    class Broken:
+        name = "broken"
+        dist = None
+
+        def load(self):
+            raise ImportError("no module named x")
+
+    monkeypatch.setattr(registry, "entry_points", lambda group, name=None: [Broken()])
+    registry.names.cache_clear()
+    try:
+        with pytest.raises(UsageError) as found:
+            registry.get("broken")
+    finally:
+        registry.names.cache_clear()
+        registry.get.cache_clear()
+    assert found.value.message == "the format 'broken' cannot be loaded: ImportError: no module named x"
