@@ -12,24 +12,31 @@ their category names, a document in which something is not what it should be.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from dsetkit.formats.annotation_columns import AnnotationColumns, Floats, Outlines, RepeatedIdError, outlines_of
+from dsetkit.formats.annotation_columns import (
+    AnnotationColumns,
+    Floats,
+    Outlines,
+    RepeatedIdError,
+    boxes_column,
+    outlines_of,
+)
 from dsetkit.formats.coco.document import Parsed
 from dsetkit.formats.coco.files import CocoFile
 from dsetkit.formats.coco.head import ident
+from dsetkit.formats.coco.pieces import ParsedPiece, enclose, parse_piece
 from dsetkit.formats.coco.read import CocoReader, FileReader
-from dsetkit.formats.coco.shapes import LIMIT_PX, POLYGON_SLACK_PX
 from dsetkit.formats.coco.stream import CocoStream, NotInPieces, has_annotations
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.text import utf8_json
-from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.arrow import Row, arrow_schema, table_from_rows
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Sample
@@ -42,6 +49,8 @@ _BATCH = 4096
 _NO_BOX = [np.nan] * 4
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _KINDS = pa.array(["box", "polygon"])
+_THREADS = 2
+_PATIENCE = 3
 
 
 class CocoColumnsReader(CocoReader):
@@ -94,6 +103,21 @@ class _ColumnsFileReader(FileReader):
         self.sample_of_key: dict[str, int] = {}
         self.named: dict[str | None, int] = {}
         """Category id → how many keypoints the category names."""
+        self.pieces: list[tuple[Callable[[], bytes], Future[ParsedPiece | None]]] = []
+        self.refused = 0
+        """How many pieces could not be read in columns; after a few no more is tried."""
+
+    def read(self) -> None:
+        """Everything in it; annotations are parsed while the head is read."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            try:
+                self.pieces = [(text, pool.submit(self._parse, text)) for text in self.stream.texts()]
+                super().read()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _parse(self, text: Callable[[], bytes]) -> ParsedPiece | None:
+        return parse_piece(text()) if self.refused < _PATIENCE else None
 
     def read_annotations(self) -> None:
         """The stream's, piece by piece."""
@@ -108,7 +132,42 @@ class _ColumnsFileReader(FileReader):
         for raw in self.stream.head.get("categories") or ():
             names = raw.get("keypoints")
             self.named[ident(raw.get("id"))] = len(names) if isinstance(names, list) else 0
-        for piece in self.stream.pieces():
+        for text, parsed in self.pieces:
+            piece = parsed.result()
+            if piece is None or not self._add_piece(piece):
+                self.refused += 1
+                self._read_text(text())
+        self.batch.add_to(reader.annotations)
+
+    def _add_piece(self, piece: ParsedPiece) -> bool:
+        """Add a piece that was parsed into columns; not if it speaks of pictures or categories that there are not."""
+        table = piece.table
+        samples = _looked_up(table["image_id"], self.samples)
+        categories = _looked_up(table["category_id"], self.names)
+        if samples is None or categories is None:
+            return False
+        annotations, first = self.reader.annotations, self.reader.read
+        self.reader.read += piece.total
+        columns = {"id": pc.cast(table["id"].chunk(0), pa.string()), "category": pa.array(categories, pa.string())}
+        columns["source_id"] = columns["id"]
+        columns["kind"] = _KINDS.take(pa.array((piece.outlines.parts > 0).astype(np.int8)))
+        columns["bbox_xywh_px"] = boxes_column(piece.boxes)
+        for name, field in (("is_crowd", "iscrowd"), ("is_ignored", "ignore")):
+            marks = pc.fill_null(pc.equal(table[field].chunk(0), 1), False)
+            if marks.true_count:
+                columns[name] = marks
+        if table["score"].null_count < len(table):
+            columns["score"] = table["score"].chunk(0)
+        if len(table):
+            annotations.add(first + piece.places, np.array(samples, np.int64), columns, [piece.outlines])
+        for place, raw in piece.odd:
+            self._read_odd(raw, first - self.start + place)
+        return True
+
+    def _read_text(self, text: bytes) -> None:
+        """Read a piece of the annotations that Arrow did not take."""
+        reader = self.reader
+        for piece in self.stream.pieces_of(text):
             first = reader.read - self.start
             reader.read += len(piece)
             for index in self._read_plain(piece, first, frozenset()):
@@ -117,7 +176,6 @@ class _ColumnsFileReader(FileReader):
                 self.batch.add_to(reader.annotations)
                 self.batch = _Batch()
             piece.clear()  # its numbers go before the next ones come, so that those take their place in the cache
-        self.batch.add_to(reader.annotations)
 
     def _read_odd(self, raw: Mapping[str, Any], index: int) -> None:
         """An annotation that columns cannot take, as a row."""
@@ -196,6 +254,14 @@ class _ColumnsFileReader(FileReader):
         return odd
 
 
+def _looked_up(column: pa.ChunkedArray, known: Mapping[str | int | None, _V]) -> list[_V] | None:
+    """What each number stands for; None where one is not known."""
+    try:
+        return [known[number] for number in column.to_pylist()]
+    except KeyError:
+        return None
+
+
 def _by_number(values: Mapping[str, _V]) -> dict[str | int | None, _V]:
     """Values by ids, also by those ids that are the text of a whole number as that number."""
     found: dict[str | int | None, _V] = {}
@@ -237,38 +303,3 @@ class _Batch:
         if any(score is not None for score in self.scores):
             columns["score"] = pa.array(self.scores, pa.float64())
         annotations.add(np.array(self.places, np.int64), np.array(self.samples, np.int64), columns, self.outlines)
-
-
-def enclose(outlines: Outlines, given: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Boxes (x, y, width, height; n × 4) of annotations, and of which of them there is something to note.
-
-    As ``shapes.read_shape``: the box that is given (NaN where none is) counts if it is the outline's own within
-    ``POLYGON_SLACK_PX``. Noted are others, coordinates beyond ``LIMIT_PX``, and rings that are empty or of half pairs.
-    """
-    own = np.full(given.shape, np.nan)
-    is_wrong = cast("npt.NDArray[np.bool_]", ((given > LIMIT_PX) | (given < -LIMIT_PX)).any(axis=1))
-    is_outline = outlines.parts > 0
-    if is_outline.any():
-        first_rings = (np.cumsum(outlines.parts) - outlines.parts)[is_outline]
-        is_broken = (outlines.lengths & 1 == 1) | (outlines.lengths == 0)
-        if is_broken.any():
-            is_wrong[is_outline] |= np.logical_or.reduceat(is_broken, first_rings)
-            return own, is_wrong
-        first_points = ((np.cumsum(outlines.lengths) - outlines.lengths) // 2)[first_rings]
-        x, y = outlines.flat[0::2], outlines.flat[1::2]
-        left, top = np.minimum.reduceat(x, first_points), np.minimum.reduceat(y, first_points)
-        right, bottom = np.maximum.reduceat(x, first_points), np.maximum.reduceat(y, first_points)
-        own[is_outline] = np.stack([left, top, right - left, bottom - top], axis=1)
-        is_wrong[is_outline] |= (np.minimum(left, top) < -LIMIT_PX) | (np.maximum(right, bottom) > LIMIT_PX)
-    corners = given[:, :2] - own[:, :2]
-    others = given[:, :2] + given[:, 2:] - own[:, :2] - own[:, 2:]
-    apart = np.maximum(np.abs(corners), np.abs(others)).max(axis=1)
-    is_given = ~np.isnan(given[:, :1])
-    return np.where(is_given, given, own), is_wrong | (apart > POLYGON_SLACK_PX)
-
-
-def boxes_column(boxes: Floats) -> pa.ListArray:
-    """n × 4 numbers as a column of ``bbox_xywh_px``."""
-    offsets = np.arange(0, 4 * len(boxes) + 1, 4, dtype=np.int32)
-    kind = arrow_schema(Annotation).field("bbox_xywh_px").type
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(boxes.ravel()), type=kind)

@@ -111,12 +111,43 @@ def parse(data: bytes, file: str, issues: IssueList) -> Parsed:
     return Parsed(document, {}, {})
 
 
+def parse_results(data: bytes, file: str, issues: IssueList) -> tuple[list[Any], list[int], dict[int, str]]:
+    """A list of predictions: its elements; the place of each in the file; place → what it had to be kept without.
+
+    Raises ``FormatError`` for what is no JSON, or no list.
+    """
+    data = utf8_json(data, file)
+    try:
+        document = from_json(data)
+    except (ValueError, RecursionError) as error:
+        raise _no_json(file, str(error)) from None
+    if not isinstance(document, list):
+        raise FormatError(
+            f"{file} is no list, as COCO results (predictions) are",
+            file=file,
+            hint="A dataset, with images and annotations, is read as coco.",
+        )
+    kept: list[Any] = []
+    places: list[int] = []
+    findings: dict[int, str] = {}
+    for index, element in enumerate(document):
+        try:
+            checked = _adapter(RawAnnotation).validate_python(element)
+        except ValidationError as error:
+            checked = _salvage(error, element, "annotations", index, file, issues, findings, label="")
+            if checked is None:
+                continue
+        kept.append(checked)
+        places.append(index)
+    return kept, places, findings
+
+
 def _check_document(document: Any, file: str) -> None:
     if isinstance(document, list):
         raise FormatError(
             f"{file} is a list, as COCO results (predictions) are, not a COCO dataset",
             file=file,
-            hint="Give the annotation file with images and categories.",
+            hint="Read it as coco_results; this format wants the annotation file with images and categories.",
         )
     if not isinstance(document, dict) or not ("images" in document or "annotations" in document):
         raise FormatError(
@@ -162,9 +193,20 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed:
 
 
 def _salvage(
-    error: ValidationError, element: Any, name: str, index: int, file: str, issues: IssueList, findings: dict[int, str]
+    error: ValidationError,
+    element: Any,
+    name: str,
+    index: int,
+    file: str,
+    issues: IssueList,
+    findings: dict[int, str],
+    *,
+    label: str | None = None,
 ) -> Any:
-    """The annotation without its bad fields if it still locates something; else None. Notes an issue."""
+    """The annotation without its bad fields if it still locates something; else None. Notes an issue.
+
+    ``label`` is what the list is called in the place of the issue, where that is not ``name``.
+    """
     faults = error.errors(include_url=False, include_context=False)
     fault = max(faults, key=lambda item: len(item["loc"]))  # of a union's branches, the one that got furthest
     bad = {str(item["loc"][0]) for item in faults if item["loc"]}
@@ -182,7 +224,7 @@ def _salvage(
         f"{name.rstrip('s') if name != 'categories' else 'category'}-invalid",
         f"{said}; {outcome}",
         file=file,
-        place=f"{name}[{index}]{path}",
+        place=f"{name if label is None else label}[{index}]{path}",
         hint="Correct it in the file.",
     )
     return rest

@@ -78,8 +78,17 @@ def find_files(tree: Tree, at_most: int | None = None) -> Iterator[CocoFile]:
         if at_most is not None and looked > at_most:
             return
         why = looks_like_coco(tree.read_head(path, HEAD_BYTES))
+        if why == "images" and speaks_of_segments(tree, path):
+            continue
         if why is not None:
             yield CocoFile(path, kind, subset, hints, why)
+
+
+def speaks_of_segments(tree: Tree, path: str) -> bool:
+    """Whether the end of a file whose beginning has no annotations yet is of a panoptic one."""
+    size = tree.entries[path].size_bytes
+    length = min(size - HEAD_BYTES, 2 * HEAD_BYTES)
+    return length > 0 and b'"segments_info"' in tree.read_range(path, size - length, length).replace(b"\x00", b"")
 
 
 def looks_like_coco(head: bytes) -> str | None:

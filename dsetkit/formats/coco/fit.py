@@ -45,7 +45,7 @@ def fit_annotation(
     if kind in ("polyline", "points"):
         return annotation  # ``carry_row`` says so
     if kind == "caption":
-        return _fit_extras({**annotation, "text": annotation.get("text") or ""}, ledger, where)
+        return fit_extras({**annotation, "text": annotation.get("text") or ""}, ledger, where)
     if category is None:
         return annotation  # ``carry_row`` says so
     if category not in names.category_ids:
@@ -53,9 +53,9 @@ def fit_annotation(
         ledger.add("category-unknown", message, where)
         return None
     if kind == "image_label":
-        return _fit_extras(annotation, ledger, where)
+        return fit_extras(annotation, ledger, where)
     fitted = _fit_shape(annotation, size, names.keypoint_names[category], ledger, where)
-    return None if fitted is None else _fit_extras(fitted, ledger, where)
+    return None if fitted is None else fit_extras(fitted, ledger, where)
 
 
 def _fit_shape(
@@ -129,14 +129,17 @@ def _is_finite(raw: Mapping[str, Any], out: Row) -> bool:
     return math.isfinite(sum(raw["bbox"] or ()) + sum(map(sum, rings)) + sum(points))
 
 
-def _fit_extras(annotation: Row, ledger: Ledger, where: str) -> Row:
-    """Without extras that would be taken for something else when read back."""
-    own = annotation.get("extras", {}).get("coco")
-    if not isinstance(own, dict):
+def fit_extras(annotation: Row, ledger: Ledger, where: str, *, own: frozenset[str] = OWN, name: str = "coco") -> Row:
+    """Without extras that would be taken for something else when read back.
+
+    ``own`` are the format's own fields, ``name`` is the format's.
+    """
+    given = annotation.get("extras", {}).get(name)
+    if not isinstance(given, dict):
         return annotation
-    kept = {name: value for name, value in own.items() if name not in OWN and not may_be_geometry(value)}
-    if len(kept) == len(own):
+    kept = {field: value for field, value in given.items() if field not in own and not may_be_geometry(value)}
+    if len(kept) == len(given):
         return annotation
     ledger.add("extras-dropped", "extras that look like coordinates or bear COCO's own names are left out", where)
-    extras = {name: value for name, value in annotation["extras"].items() if name != "coco"}
-    return {**annotation, "extras": {**extras, "coco": kept} if kept else extras}
+    extras = {field: value for field, value in annotation["extras"].items() if field != name}
+    return {**annotation, "extras": {**extras, name: kept} if kept else extras}

@@ -2,12 +2,14 @@
 
 Format: https://cocodataset.org/#format-data; layouts: COCO's own (``annotations/instances_<split>.json``, pictures
 anywhere), MMDetection's, Roboflow's (``<split>/_annotations.coco.json``), Datumaro's (``labels_<split>.json``: an
-annotation without a box is a label of the whole picture). Panoptic files are passed over.
+annotation without a box is a label of the whole picture). LVIS: ``neg_category_ids``, ``not_exhaustive_category_ids``
+and a category's ``def`` (its guideline) are kept; its ``synset``, ``synonyms`` and ``frequency`` are not, which an
+issue says. Panoptic files are ``coco_panoptic``'s, lists of predictions ``coco_results``'.
 
 Written are ``annotations/instances_<split>.json`` (all that is located), ``captions_<split>.json``,
 ``labels_<split>.json`` and ``image_info_<split>.json`` (pictures nobody labelled), each only if it has something to
 say, without ``_<split>`` where a picture has none; pictures lie in ``images/<key>`` and ``file_name`` is the path from
-there. Category ids are 1 + index. See ``write`` for the other ids.
+there. See ``plan`` for ids.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
+from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
 from dsetkit.formats.coco.columns import CocoColumnsReader
 from dsetkit.formats.coco.files import KINDS, CocoFile, find_files, only_file
+from dsetkit.formats.coco.panoptic import find_panoptic, label_maps
+from dsetkit.formats.coco.plan import CocoPlan
 from dsetkit.formats.coco.read import CocoReader
 from dsetkit.formats.coco.stream import NotInPieces
-from dsetkit.formats.coco.write import CocoPlan, carry, write
+from dsetkit.formats.coco.write import carry, write
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -31,7 +35,6 @@ from dsetkit.spec.arrow import Row
 from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
-_PANOPTIC = ("panoptic_", "annotations/panoptic_")
 COLUMNS_FROM_BYTES = 1024**2
 """Files that have as many bytes together are read into columns; of fewer, rows cost nothing and are there at once."""
 _MOST = 20
@@ -56,12 +59,16 @@ class Coco(Format):
             {"source_id", "width_px", "height_px", "attributes", "absent_categories", "not_exhaustive_categories"}
         ),
         provenance_fields=frozenset({"uri", "license", "captured_at"}),
-        category_fields=frozenset({"source_ids", "supercategory", "is_thing", "color", "keypoint_names", "skeleton"}),
+        category_fields=frozenset(
+            {"source_ids", "supercategory", "is_thing", "color", "guideline", "keypoint_names", "skeleton"}
+        ),
         subsets="one",
         holes=True,  # written as a mask, which ``carry`` says
+        names="free",
     )
     options: ClassVar[Mapping[str, str]] = {
         "image_root": "the folder, relative to the source, that file names start from; found where it is left out",
+        "category_ids": "writing: what categories are numbered by, index (from 1) or source (their own numbers)",
     }
 
     def detect(self, tree: Tree) -> Detection | None:
@@ -77,8 +84,10 @@ class Coco(Format):
         return sorted((file.path for file in find_files(tree)), key=str.encode)
 
     def pictures(self, tree: Tree) -> list[str]:
-        """All pictures but the label maps of panoptic files (``panoptic_<split>/``)."""
-        return [path for path in super().pictures(tree) if not path.rpartition("/")[0].startswith(_PANOPTIC)]
+        """All pictures but the label maps of panoptic files (see ``coco_panoptic``)."""
+        pictures = super().pictures(tree)
+        maps = label_maps(tree, find_panoptic(tree))
+        return [path for path in pictures if path not in maps] if maps else pictures
 
     def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
         """All files, joined by picture."""
@@ -96,7 +105,8 @@ class Coco(Format):
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> CocoPlan:
         """Ids and places of everything."""
-        return CocoPlan(export, super().prepare(export, options, ledger), ledger)
+        ids = choose(options, "category_ids", ("index", "source"), "index")
+        return CocoPlan(export, super().prepare(export, options, ledger), ledger, category_ids=ids)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
         """See ``write.carry``."""

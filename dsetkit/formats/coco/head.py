@@ -12,6 +12,9 @@ from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Severity
 from dsetkit.spec.snapshot import License
 
+_CATEGORY_OWN = frozenset({"id", "name", "supercategory", "isthing", "color", "def", "keypoints", "skeleton"})
+_SHOWN = 12
+
 
 def ident(value: Any) -> str | None:
     """An id as text, so that 5, 5.0 and "5" are the same; None where it is none."""
@@ -105,6 +108,20 @@ class Categories:
         for field, value in _fields(raw, place, notes, keypoints).items():
             draft.setdefault(field, value)
 
+    @staticmethod
+    def note_unread(categories: Sequence[Mapping[str, Any]], notes: Notes) -> None:
+        """Names, once a file, the fields of categories that nothing is made of."""
+        unread: dict[str, int] = {}
+        for raw in categories:
+            for field in raw.keys() - _CATEGORY_OWN:
+                if raw[field] not in ("", None, []):
+                    unread[field] = unread.get(field, 0) + 1
+        if unread:
+            shown = ", ".join(f"{name} ({unread[name]})" for name in sorted(unread)[:_SHOWN])
+            shown += f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+            message = f"a category has no place for these fields of it, which were left out: {shown}"
+            notes.add("category-field-dropped", message, "categories", "Nothing need be done.", "info")
+
     def keypoint_names(self, name: str | None) -> Sequence[str]:
         """The keypoint names of a category; none where it has none."""
         return self.drafts[name].get("keypoint_names", ()) if name in self.drafts else ()
@@ -117,6 +134,8 @@ def _fields(raw: Mapping[str, Any], place: str, notes: Notes, keypoints: int) ->
         out["supercategory"] = above
     if raw.get("isthing") in (0, 1):
         out["is_thing"] = bool(raw["isthing"])
+    if isinstance(raw.get("def"), str) and raw["def"]:
+        out["guideline"] = raw["def"]
     color = raw.get("color")
     if isinstance(color, list) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color):
         out["color"] = "#{:02x}{:02x}{:02x}".format(*color)

@@ -101,6 +101,7 @@ class FileReader:
             place = self.parsed.place("categories", index)
             count = counts.get(ident(raw.get("id")), 0)
             reader.categories.add(raw, self.category_names, place, self.notes, count)
+        reader.categories.note_unread(document.get("categories") or (), self.notes)
         for index, raw in enumerate(document.get("images") or ()):
             self._read_image(raw, self.parsed.place("images", index))
         self.read_annotations()
@@ -175,8 +176,8 @@ class FileReader:
             provenance = {"license": license_name, **provenance}
         if provenance:
             row["provenance"] = provenance
-        given = raw.get("attributes")
-        facts = dict(given) if isinstance(given, dict) else {}
+        own = raw.get("attributes")
+        facts = dict(own) if isinstance(own, dict) else {}
         # Empty text is COCO's way of saying nothing ("flickr_url": "").
         facts.update({name: raw[name] for name in raw.keys() - _IMAGE_OWN if raw[name] not in ("", None)})
         if facts:
@@ -185,8 +186,14 @@ class FileReader:
             ("absent_categories", "neg_category_ids"),
             ("not_exhaustive_categories", "not_exhaustive_category_ids"),
         ):
-            ids = raw.get(name)  # LVIS
-            names = [self.category_names.get(ident(one) or "") for one in ids] if isinstance(ids, list) else []
+            ids = given if isinstance(given := raw.get(name), list) else []  # LVIS
+            names = [self.category_names.get(ident(one) or "") for one in ids]
+            if None in names:
+                unknown = [one for one, found in zip(ids, names, strict=True) if found is None]
+                shown = ", ".join(f"{one!r:.40}" for one in unknown[:3])
+                message = f"of its {len(ids)} categories {len(unknown)} are not there ({shown}); they were left out"
+                hint = "Add the category, or correct the id."
+                self.notes.add("category-missing", message, f"{place}.{name}", hint, "warning", key=row["key"])
             if names:
                 row[field] = list(dict.fromkeys([*row.get(field, ()), *(one for one in names if one is not None)]))
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -22,6 +23,8 @@ from dsetkit.formats.coco.document import RawAnnotation, RawFile
 
 PIECE_BYTES = 256 * 1024
 """How much is parsed at a time, at least: as much as stays in a processor's second cache as Python values."""
+_TEXT_PIECES = 16
+"""How many of them make a piece for another thread: fewer, and the threads wait for each other too often."""
 
 _START = re.compile(rb'"annotations"\s*:\s*\[')
 _END = re.compile(rb'\}\s*\](?=\s*(?:,\s*"(?:images|annotations|categories|info|licenses)"\s*:|\}\s*\Z))')
@@ -63,18 +66,52 @@ class CocoStream:
 
     def pieces(self) -> Iterator[list[dict[str, Any]]]:
         """The annotations in order, checked. Raises ``NotInPieces`` where one is not what it should be."""
-        text = memoryview(self._data)
-        start = self._start
-        while start < self._end:
-            found = _BETWEEN.search(self._data, start + self._piece_bytes, self._end)
-            stop = self._end if found is None else found.start() + 1
-            # Two brackets, as in the document, so that what is nested too deep there is so here. That they hold one
-            # list proves that the piece does not close what it stands in.
-            lists = _parse(_PIECE, b"".join((b"[[", text[start:stop], b"]]")))
-            if len(lists) != 1:
-                raise NotInPieces
-            yield lists[0]
-            start = self._end if found is None else found.end() - 1
+        return self.pieces_of(self._data, self._start, self._end)
+
+    def pieces_of(self, text: bytes, start: int = 0, end: int | None = None) -> Iterator[list[dict[str, Any]]]:
+        """As ``pieces``, of a text that ``texts`` gave."""
+        bounds = _bounds(text, start, len(text) if end is None else end, self._piece_bytes)
+        return (parse_annotations(text[start:stop]) for start, stop in bounds)
+
+    def texts(self) -> Iterator[Callable[[], bytes]]:
+        """The text of the annotations in bigger pieces, each cut out when it is called for."""
+        bounds = _bounds(self._data, self._start, self._end, _TEXT_PIECES * self._piece_bytes)
+        return (partial(_cut, self._data, *place) for place in bounds)
+
+
+def _cut(data: bytes, start: int, stop: int) -> bytes:
+    return data[start:stop]
+
+
+def _bounds(text: bytes, start: int, end: int, least: int) -> Iterator[tuple[int, int]]:
+    """Where pieces of at least so many bytes start and end."""
+    while start < end:
+        found = _BETWEEN.search(text, start + least, end)
+        yield start, end if found is None else found.start() + 1
+        start = end if found is None else found.end() - 1
+
+
+def parse_annotations(text: bytes) -> list[dict[str, Any]]:
+    """Annotations with commas between them. Raises ``NotInPieces``."""
+    # Two brackets, as in the document, so that what is nested too deep there is so here. That they hold one list
+    # proves that the piece does not close what it stands in.
+    lists = _parse(_PIECE, b"".join((b"[[", text, b"]]")))
+    if len(lists) != 1:
+        raise NotInPieces
+    return cast("list[dict[str, Any]]", lists[0])
+
+
+def list_pieces(data: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[list[dict[str, Any]]]:
+    """The elements of a document that is nothing but a list of annotations, in order, checked.
+
+    Proven as those of ``CocoStream``. Raises ``NotInPieces`` where something is not what it should be.
+    """
+    text = data.strip(b" \t\r\n")
+    if not (text.startswith(b"[") and text.endswith(b"]")):
+        raise NotInPieces
+    stream = CocoStream.__new__(CocoStream)
+    stream._data, stream._piece_bytes, stream._start, stream._end = text, piece_bytes, 1, len(text) - 1
+    yield from stream.pieces()
 
 
 def _parse(adapter: TypeAdapter[Any], data: bytes) -> Any:

@@ -51,6 +51,7 @@ class CsvBoxes(Format):
         sample_fields=frozenset({"width_px", "height_px"}),
         categories="used",
         subsets="one",
+        names="free",
     )
     options: ClassVar[Mapping[str, str]] = {
         "pixels": "what coordinates count from: zero_based (edges, as they stand) or one_based (VOC, both included)",

@@ -16,21 +16,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, ClassVar
 from xml.sax.saxutils import escape
 
+import pyarrow as pa
+
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
+from dsetkit.formats.bulk import BulkBatch, brief_rows, bulk_batches, has_pictures, tables_of
 from dsetkit.formats.carry import carry_row, withdraw_labelled
 from dsetkit.formats.flat_names import FlatNames
 from dsetkit.formats.labelset import LabelSet
-from dsetkit.formats.loss import Ledger
+from dsetkit.formats.loss import Ledger, LossReport
 from dsetkit.formats.matching import extension_of_path
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places, safe_part
+from dsetkit.formats.voc.bulk import Written, write_batch
 from dsetkit.formats.voc.read import VocReader
-from dsetkit.formats.voc.sets import ESCAPE, is_mask, is_set_file
-from dsetkit.formats.voc.write import Coordinates, ObjectWriter, category_name, clean_text
+from dsetkit.formats.voc.sets import ESCAPE, is_mask, is_set_file, subset_order
+from dsetkit.formats.voc.write import Coordinates, ObjectWriter, attribute_dropped, category_name, clean_text
 from dsetkit.formats.voc.xml import SOURCE_FIELDS, UNKNOWN
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
@@ -120,8 +125,8 @@ class Voc(Format):
         """Names of files and lists."""
         return _Plan(
             categories=super().prepare(export, options, ledger),
-            names=FlatNames(export.rows()),
-            lists=_Lists(export.rows()),
+            names=FlatNames(brief_rows(export, "key", "media_type")),
+            lists=_Lists(brief_rows(export, "split", "subsets")),
             coordinates=Coordinates(
                 shift=1.0 if _is_one_based(options) else 0.0,
                 rounded=choose(options, "coordinates", ("exact", "rounded"), "exact") == "rounded",
@@ -134,27 +139,60 @@ class Voc(Format):
 
     def write(self, export: Export, sink: Sink, options: Options) -> None:
         """The layout of VOC2012; a sample nobody labelled has no XML file."""
+        self.write_reporting(export, sink, options)
+
+    def write_reporting(self, export: Export, sink: Sink, options: Options) -> LossReport:
+        """As ``write``."""
         ledger = Ledger(self.name)
         plan = self.prepare(export, options, ledger)
         members: dict[str, list[str]] = {}
-        for row in export.rows():
-            carried, document = self._render(row, plan, ledger)
-            picture = export.picture(row)
+        for row, written in self._written(export, plan, ledger):
+            picture = None if row is None else export.picture(row)
             if picture is not None:
-                sink.write(carried["key"], picture)
-            stem = plan.names.stem(row["key"])
-            if document is not None:
-                sink.write(f"Annotations/{stem}.xml", document.encode())
-            for subset in carried.get("subsets", ()):
-                members.setdefault(plan.lists.file_of(subset), []).append(stem)
+                sink.write(f"JPEGImages/{written.name}", picture)
+            if written.document is not None:
+                sink.write(f"Annotations/{written.stem}.xml", written.document)
+            for subset in written.subsets:
+                members.setdefault(plan.lists.file_of(subset), []).append(written.stem)
         for path, stems in sorted(members.items()):
             sink.write(path, "".join(f"{stem}\n" for stem in stems).encode())
         sink.write("labelmap.txt", "".join(_labelmap_lines(plan.categories)).encode())
+        return ledger.report()
+
+    def _written(self, export: Export, plan: _Plan, ledger: Ledger) -> Iterator[tuple[Row | None, Written]]:
+        """All samples in order, with their rows where they may have pictures; losses are entered meanwhile."""
+        tables = None if plan.coordinates.rounded else tables_of(export)
+        if tables is None:
+            for row in export.rows():
+                ledger.samples += 1
+                ledger.annotations += len(row.get("annotations", ()))
+                yield row, self._written_row(row, plan, ledger)
+            return
+        with_pictures = has_pictures(export)
+        for batch, of_batch in bulk_batches(tables, lambda batch: self._written_batch(batch, plan)):
+            batch.enter(ledger)
+            yield from zip(batch.rows if with_pictures else repeat(None), of_batch, strict=False)
+
+    def _written_row(self, row: Row, plan: _Plan, ledger: Ledger) -> Written:
+        carried, document = self._render(row, plan, ledger)
+        data = None if document is None else document.encode()
+        name = carried["key"].removeprefix("JPEGImages/")
+        return Written(name, plan.names.stem(row["key"]), carried.get("subsets", ()), data)
+
+    def _written_batch(self, given: pa.RecordBatch, plan: _Plan) -> tuple[BulkBatch, list[Written]]:
+        batch = BulkBatch(given, self.name, _keeping_ids(self.capabilities))
+        batch.study()
+        batch.refuse_subsets(frozenset(name for name, back in plan.lists.given.items() if name != back))
+        written = write_batch(batch, plan.coordinates.shift, plan.names)
+        for sample, row in batch.odd_rows():
+            ledger = Ledger(self.name)
+            written[sample] = self._written_row(row, plan, ledger)
+            batch.notes.add_row(sample, ledger)
+        return batch, written
 
     def _render(self, row: Row, plan: _Plan, ledger: Ledger) -> tuple[Row, str | None]:
         """The row as read back, and its XML; none where nobody labelled it."""
-        keeping_ids = replace(self.capabilities, annotation_fields=self.capabilities.annotation_fields | {"id"})
-        out = carry_row(row, keeping_ids, ledger)
+        out = carry_row(row, _keeping_ids(self.capabilities), ledger)
         name = plan.names.picture(row)
         out["key"] = f"JPEGImages/{name}"
         plan.lists.carry(out, row["key"], ledger)
@@ -224,9 +262,8 @@ class _Lists:
         out["subsets"] = subset_order(self.given[subset] for subset in subsets)
 
 
-def subset_order(subsets: Iterable[str]) -> tuple[str, ...]:
-    """Those of Main first, then those of other tasks; each once."""
-    return tuple(sorted(set(subsets), key=lambda name: ("/" in name, name.encode())))
+def _keeping_ids(capabilities: Capabilities) -> Capabilities:
+    return replace(capabilities, annotation_fields=capabilities.annotation_fields | {"id"})
 
 
 def _is_one_based(options: Options) -> bool:
@@ -248,9 +285,7 @@ def _sample_attributes(attributes: Mapping[str, Any], key: str, ledger: Ledger) 
         if (name == "verified" and value is True) or named:
             kept[name] = value
         else:
-            ledger.add(
-                "attribute-dropped", f"voc has no place for the attribute {name!r} of a sample; not written", key
-            )
+            ledger.add("attribute-dropped", attribute_dropped(name), key)
     return kept
 
 

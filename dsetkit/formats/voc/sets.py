@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from dsetkit.formats.base import SUBSET_NAMES
@@ -23,6 +23,11 @@ _COLUMNS = re.compile(r".*\s[+-]?[01]\Z")
 def is_mask(path: str) -> bool:
     """Whether a picture lies in a folder of masks or their renderings (``SegmentationClass``, labelme's too)."""
     return any(_MASK_FOLDER.match(part) for part in path.split("/")[:-1])
+
+
+def subset_order(subsets: Iterable[str]) -> tuple[str, ...]:
+    """Those of Main first, then those of other tasks; each once."""
+    return tuple(sorted(set(subsets), key=lambda name: ("/" in name, name.encode())))
 
 
 def is_set_file(path: str) -> bool:

@@ -58,6 +58,11 @@ def category_name(name: str) -> str:
     return clean_text(name).replace("\n", "_")
 
 
+def attribute_dropped(name: str) -> str:
+    """What is said of an attribute of a sample that is left out."""
+    return f"voc has no place for the attribute {name!r} of a sample; not written"
+
+
 def element(tag: str, text: str) -> str:
     """An element with a text, marked where space at its ends belongs to it."""
     mark = ' xml:space="preserve"' if text.strip() != text else ""

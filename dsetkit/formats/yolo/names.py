@@ -7,37 +7,25 @@ labelImg, Label Studio and CVAT.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentEndEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
-
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.yolo.yaml_text import MAX_YAML_BYTES, load_yaml
 
 if TYPE_CHECKING:
     from dsetkit.storage.scan import Tree
 
-MAX_YAML_BYTES = 1024 * 1024
-MAX_DEPTH = 20
 MAX_NAMES_BYTES = 4 * 1024 * 1024
 MAX_CLASS_ID = 1_000_000
+MAX_KEYPOINTS = 10_000
 NAME_FILES = frozenset({"classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt"})
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names of splits in YAML and darknet's data files → the subset they are."""
 NO_SPLIT_KEYS = frozenset(
     {"path", "names", "nc", "download", "kpt_shape", "kpt_names", "flip_idx", "channels", "roboflow", "names_file"}
-    | {"description", "license", "url", "version", "author", "date", "yaml_file"}
+    | {"description", "license", "url", "version", "author", "date", "yaml_file", "task"}
 )
 _GENERIC = frozenset({"images", "labels", "jpegimages", "img", "imgs", "."})
 
@@ -56,13 +44,21 @@ class Naming:
     keypoints: tuple[int, int] | None = None
     """How many, and numbers for each (2: x y; 3: x y visibility)."""
     keypoint_names: tuple[str, ...] = ()
+    """Of classes that are not in ``class_points``."""
+    class_points: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Class id → keypoint names, where each class has its own; maybe fewer than there are keypoints."""
     flip_pairs: tuple[tuple[int, int], ...] = ()
+    task: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
         """The folder it lies in; empty for the tree itself."""
         return self.file.rpartition("/")[0]
+
+    def points_of(self, class_id: int) -> tuple[str, ...]:
+        """The keypoint names of a class."""
+        return self.class_points.get(class_id, self.keypoint_names)
 
 
 def naming_files(tree: Tree) -> list[str]:
@@ -158,61 +154,6 @@ def _shared(folder: str, path: str) -> int:
     return count
 
 
-def load_yaml(data: bytes) -> Any:
-    """The document with every scalar as the text it is (``no``, ``1.0`` and ``2024-01-01`` are names like any other).
-
-    Built from the parser's events, so tags make nothing. Raises ``ValueError``, saying why, for what is not YAML, too
-    large, nested deeper than anything here, or uses aliases: nested ones blow up (a billion laughs).
-    """
-    if len(data) > MAX_YAML_BYTES:
-        raise ValueError(f"it has {len(data)} bytes, more than {MAX_YAML_BYTES}")
-    try:
-        return _build(YAML(typ="base").parse(data.decode("utf-8-sig")))
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark is not None else ""
-        raise ValueError(f"{getattr(error, 'problem', None) or 'it is not YAML'}{line}") from None
-
-
-def _build(events: Iterable[Any]) -> Any:
-    """The first document of a stream of events; None where there is none."""
-    top: list[Any] = []
-    open_: list[tuple[Any, list[Any]]] = [(None, top)]  # the start event and the items so far, outermost first
-    for event in events:
-        items = open_[-1][1]
-        if isinstance(event, ScalarEvent):
-            items.append(event.value)
-        elif isinstance(event, SequenceStartEvent | MappingStartEvent):
-            if len(open_) > MAX_DEPTH:
-                raise ValueError("it is nested too deeply")
-            open_.append((event, []))
-        elif isinstance(event, SequenceEndEvent):
-            open_.pop()
-            open_[-1][1].append(items)
-        elif isinstance(event, MappingEndEvent):
-            start, _ = open_.pop()
-            open_[-1][1].append(_mapping(items, start))
-        elif isinstance(event, AliasEvent):
-            raise ValueError("it uses aliases (*name); write the values out")
-        elif isinstance(event, DocumentEndEvent):
-            break
-    return top[0] if top else None
-
-
-def _mapping(items: Sequence[Any], start: Any) -> dict[str, Any]:
-    line = f"in the mapping of line {start.start_mark.line + 1}"
-    made: dict[str, Any] = {}
-    for key, value in zip(items[0::2], items[1::2], strict=True):
-        if not isinstance(key, str):
-            raise ValueError(f"a key is no text {line}")
-        if key in made:
-            raise ValueError(f"the key {key[:80]!r} is there twice {line}")
-        made[key] = value
-    return made
-
-
 def _read_yaml(tree: Tree, path: str, issues: IssueList) -> Naming | None:
     if tree.entries[path].size_bytes > MAX_YAML_BYTES:
         issues.add("yaml-unreadable", "the file is too large to be a dataset's YAML", severity="warning", file=path)
@@ -243,7 +184,8 @@ def _read_yaml(tree: Tree, path: str, issues: IssueList) -> Naming | None:
         names=names,
         splits=splits,
         root=root if isinstance(root, str) else "",
-        **_keypoints(document),
+        **_keypoints(document, path, issues),
+        task=_task(document),
         info=_info(document),
     )
 
@@ -259,7 +201,7 @@ def _yaml_names(value: Any, path: str, issues: IssueList) -> dict[int, str]:
         return {}
     names: dict[int, str] = {}
     for key, name in pairs:
-        number = int(key) if isinstance(key, int) or (isinstance(key, str) and key.isdecimal()) else -1
+        number = int(key) if isinstance(key, int) or (isinstance(key, str) and key.isdecimal() and len(key) < 9) else -1
         if not isinstance(name, str) or not name or not 0 <= number <= MAX_CLASS_ID:
             said = f"the name of class {str(key)[:40]!r} is not a text" if number >= 0 else "a class id is not a number"
             issues.add("names-unreadable", said, file=path, place=f"names[{str(key)[:40]}]", hint="It was left out.")
@@ -278,29 +220,60 @@ def _check_twice(names: Mapping[int, str], path: str, issues: IssueList) -> None
         seen.setdefault(name, number)
 
 
-def _keypoints(document: Mapping[str, Any]) -> dict[str, Any]:
+def _task(document: Mapping[str, Any]) -> str | None:
+    """``task: obb``, as dsetkit writes it and Ultralytics' own settings call it."""
+    task = document.get("task")
+    return task if task in ("detect", "segment", "obb", "pose") else None
+
+
+def _keypoints(document: Mapping[str, Any], path: str, issues: IssueList) -> dict[str, Any]:
     """``kpt_shape: [17, 3]``, ``flip_idx: [0, 2, 1, ...]``, ``kpt_names: {0: [nose, ...]}`` (Ultralytics, pose)."""
-    shape = _integers(document.get("kpt_shape"))
-    if len(shape) != 2 or not 1 <= shape[0] <= 10_000 or shape[1] not in (2, 3):
+    if "kpt_shape" not in document:
+        return {}
+    shape = keypoint_shape(_integers(document["kpt_shape"]))
+    if shape is None:
+        message = "kpt_shape is not [how many, 2 or 3]; lines are read without keypoints"
+        hint = "Correct it, or pass the option kpt_shape."
+        issues.add("keypoints-unreadable", message, severity="warning", file=path, place="kpt_shape", hint=hint)
         return {}
     count = shape[0]
+    numbered = tuple(str(index) for index in range(count))
     named = document.get("kpt_names")
-    if isinstance(named, dict):
-        named = next(iter(named.values()), None)
-    names = tuple(named) if isinstance(named, list) and all(isinstance(name, str) for name in named) else ()
+    lists = dict(named) if isinstance(named, dict) else {"": named} if named is not None else {}
+    usable: dict[str, tuple[str, ...]] = {}
+    for key, names in lists.items():
+        texts = [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
+        if texts is not None and len(names) == len(set(texts)) <= count:
+            usable[str(key)] = tuple(texts)
+            continue
+        message = f"they are no list of {count} different names or fewer; the keypoints are numbered"
+        place = f"kpt_names[{str(key)[:40]}]" if key else "kpt_names"
+        issues.add("keypoint-names-unreadable", message, severity="warning", file=path, place=place)
+        usable[str(key)] = numbered
     flips = _integers(document.get("flip_idx"))
-    fits = len(flips) == count and sorted(flips) == list(range(count))
-    pairs = tuple((one, other) for one, other in enumerate(flips) if one < other) if fits else ()
-    usable = len(names) == count and len(set(names)) == count
+    fits = sorted(flips) == list(range(count)) and all(flips[other] == one for one, other in enumerate(flips))
+    if document.get("flip_idx") is not None and not fits:
+        message = f"flip_idx does not say of {count} keypoints which change places; it was left out"
+        issues.add("flip-unreadable", message, severity="warning", file=path, place="flip_idx")
     return {
-        "keypoints": (count, shape[1]),
-        "keypoint_names": names if usable else tuple(str(index) for index in range(count)),
-        "flip_pairs": pairs,
+        "keypoints": shape,
+        "keypoint_names": next(iter(usable.values()), numbered),
+        "class_points": {int(key): names for key, names in usable.items() if key.isdecimal() and len(key) < 9},
+        "flip_pairs": tuple((one, other) for one, other in enumerate(flips) if one < other) if fits else (),
     }
 
 
+def keypoint_shape(numbers: Sequence[int]) -> tuple[int, int] | None:
+    """How many keypoints, and numbers for each (2 or 3); None where these are not they."""
+    if len(numbers) != 2 or not 1 <= numbers[0] <= MAX_KEYPOINTS or numbers[1] not in (2, 3):
+        return None
+    return numbers[0], numbers[1]
+
+
 def _integers(value: Any) -> list[int]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item.isdecimal() for item in value):
+    if not isinstance(value, list) or not all(
+        isinstance(item, str) and item.isdecimal() and len(item) < 9 for item in value
+    ):
         return []
     return [int(item) for item in value]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsetkit.formats.issues import KEPT, IssueList
 from dsetkit.formats.labelset import LabelSet
-from dsetkit.formats.matching import ByStem, closest, subset_of_folders, without_extension
-from dsetkit.formats.pictures import PictureIndex, reduce_name
-from dsetkit.formats.yolo.names import SPLIT_KEYS, Naming, find_namings, find_place, is_naming_file, nearest
-from dsetkit.formats.yolo.text import MAX_LABEL_BYTES, Line, looks_like_labels, read_lines, rows_of_lines
+from dsetkit.formats.matching import ByStem, without_extension
+from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.yolo.names import Naming, find_namings, is_naming_file, nearest
+from dsetkit.formats.yolo.subsets import Subsets
+from dsetkit.formats.yolo.task import find_task
+from dsetkit.formats.yolo.text import MAX_LABEL_BYTES, Line, Task, looks_like_labels, read_lines, rows_of_lines
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from dsetkit.storage.tree import Tree
 
 HEAD_BYTES = 512
-MAX_LIST_BYTES = 256 * 1024 * 1024
-NO_SPLIT = "unsplit"
-"""The folder dsetkit writes samples without a split to; no subset."""
 _LABEL_FOLDERS = frozenset({"labels", "obj_train_data", "obj_valid_data", "obj_test_data", "obj_val_data"})
 
 
@@ -86,7 +85,14 @@ class YoloReader:
     """Reads one tree; collects issues."""
 
     def __init__(
-        self, tree: Tree, pictures: PictureIndex, *, size: tuple[int, int] | None, names: Sequence[str] | None
+        self,
+        tree: Tree,
+        pictures: PictureIndex,
+        *,
+        size: tuple[int, int] | None,
+        names: Sequence[str] | None,
+        task: str | None = None,
+        keypoints: tuple[int, int] | None = None,
     ) -> None:
         self.tree = tree
         self.pictures = pictures
@@ -99,10 +105,60 @@ class YoloReader:
             given = dict(enumerate(names))
             self.namings = [replace(naming, names=given) for naming in self.namings] or [Naming("", given)]
         self._unsized: list[str] = []
+        self._speaks: dict[str, Naming | None] = {item.path: nearest(self.namings, item.path) for item in self.files}
+        self._tasks = self._find_tasks(task, keypoints)
+
+    def _find_tasks(self, task: str | None, keypoints: tuple[int, int] | None) -> dict[str, Task]:
+        """The task of the label files that each naming speaks for, by its file; "" for those that none speaks for.
+
+        What is said counts, then what YAML declares; else some of the files are looked at.
+        """
+        groups: dict[str, list[LabelFile]] = {}
+        for item in self.files:
+            naming = self._speaks[item.path]
+            groups.setdefault(naming.file if naming is not None else "", []).append(item)
+        known = {naming.file: naming for naming in self.namings}
+        tasks: dict[str, Task] = {}
+        for file, items in groups.items():
+            naming = known.get(file, Naming("", {}))
+            shape = keypoints or naming.keypoints
+            if task is not None:
+                tasks[file] = Task(task, is_strict=True)
+                if task == "pose" and shape is None:
+                    shape = find_task(self.tree, [item.path for item in items], lambda path: None)[1]
+            elif naming.task is not None or shape is not None:
+                tasks[file] = Task("pose" if shape is not None else naming.task)
+            else:
+                of = {item.path: item for item in items}
+                tasks[file], shape = find_task(self.tree, list(of), lambda path, of=of: self._size(of[path]))  # type: ignore[misc]
+            if tasks[file].name == "pose" and shape is None:
+                message = "nothing says how many keypoints a line has; lines are read without them"
+                hint = "Declare kpt_shape in data.yaml, or pass the option kpt_shape: [how many, 2 or 3]."
+                self.issues.add("keypoints-undeclared", message, file=file or None, hint=hint)
+                tasks[file] = Task()
+            if shape != naming.keypoints:
+                self._declare(naming, shape, items)
+        return tasks
+
+    def _declare(self, naming: Naming, shape: tuple[int, int] | None, items: Sequence[LabelFile]) -> None:
+        """Gives a naming keypoints that it does not declare itself."""
+        numbered = tuple(str(index) for index in range(shape[0])) if shape is not None else ()
+        fits = shape is not None and len(naming.keypoint_names) == shape[0]
+        made = replace(naming, keypoints=shape, keypoint_names=naming.keypoint_names if fits else numbered)
+        if not fits:
+            made = replace(made, class_points={}, flip_pairs=())
+        self.namings = [made if other is naming else other for other in self.namings]
+        if naming not in self.namings and made not in self.namings:
+            self.namings.append(made)
+        self._speaks.update(dict.fromkeys((item.path for item in items), made))
+
+    def _size(self, item: LabelFile) -> tuple[int, int] | None:
+        return (self.pictures.size(item.picture) if item.picture is not None else None) or self.size
 
     def label_set(self) -> LabelSet:
         """All rows, with subsets; pictures without a label file that are in no subset are left to the caller."""
-        listed = self._lists()
+        splits = Subsets(self.tree, self.pictures, self.namings, self.issues)
+        listed = splits.lists()
         by_stem = ByStem(key for keys in listed.values() for key in keys)
         rows: dict[str, Row] = {}
         found: dict[str, LabelFile] = {}
@@ -114,12 +170,12 @@ class YoloReader:
                 hint = "Take one of the two away."
                 self.issues.add("labels-twice", message, severity="warning", file=item.path, hint=hint)
                 continue
-            naming = nearest(self.namings, item.path)
+            naming = self._speaks[item.path]
             row, lines = self._row(key, item, naming)
             used.setdefault(naming.file if naming is not None else None, set()).update(line.class_id for line in lines)
             rows[key], found[key] = row, item
         self._say_unsized()
-        subsets = self._subsets(listed, rows)
+        subsets = splits.of(listed, rows)
         for key, names in subsets.items():
             rows[key] = {**rows.get(key, {"key": key}), "subsets": names}
         info: dict[str, object] = {}
@@ -134,11 +190,12 @@ class YoloReader:
                 "labels-too-large", "the label file is too large and was not read", file=item.path, hint=hint
             )
             return {"key": key, "labelled": "partial"}, []
-        lines, complete = read_lines(self.tree.read(item.path), item.path, naming, self.issues)
+        task = self._tasks[naming.file if naming is not None else ""]
+        lines, complete = read_lines(self.tree.read(item.path), item.path, naming, self.issues, task)
         row: Row = {"key": key, "labelled": "yes" if complete else "partial"}
         if not lines:
             return row, lines
-        size = (self.pictures.size(item.picture) if item.picture is not None else None) or self.size
+        size = self._size(item)
         if size is None:
             self._unsized.append(item.path)
             row["labelled"] = "partial"
@@ -177,98 +234,23 @@ class YoloReader:
         nameless = {number for file, ids in used.items() for number in ids if number not in named.get(file or "", {})}
         for number in sorted(nameless):
             names.setdefault(str(number), [str(number)])
-        keypoints = next((naming for naming in self.namings if naming.keypoints is not None), None)
-        extra = (
-            {}
-            if keypoints is None
-            else {"keypoint_names": keypoints.keypoint_names, "flip_pairs": keypoints.flip_pairs}
-        )
+        points: dict[str, dict[str, tuple[object, ...]]] = {}
+        for naming in self.namings:
+            for number, name in (*naming.names.items(),) if naming.keypoints is not None else ():
+                points.setdefault(name, _points(naming, number))
+            for number in nameless if naming.keypoints is not None else ():
+                points.setdefault(str(number), _points(naming, number))
         return [
-            Category(name=name, index=index, source_ids=() if ids == [str(index)] else tuple(ids), **extra)
+            Category.model_validate(
+                {"name": name, "index": index, "source_ids": () if ids == [str(index)] else tuple(ids)}
+                | points.get(name, {})
+            )
             for index, (name, ids) in enumerate(names.items())
         ]
 
-    def _lists(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """(subset, list file) → keys, of the splits that are lists of pictures."""
-        texts = [path for path in self.tree.entries if path.lower().endswith((".txt", ".list"))]
-        by_stem = ByStem(self.pictures.paths)
-        found: dict[tuple[str, str], tuple[str, ...]] = {}
-        for naming in self.namings:
-            for subset, value in naming.splits:
-                if not value.lower().endswith((".txt", ".list")):
-                    continue
-                path = find_place(value, naming, texts)
-                if path is None:
-                    self._missing(naming, subset, value)
-                elif self.tree.entries[path].size_bytes <= MAX_LIST_BYTES:
-                    found[subset, path] = tuple(self._listed(path, by_stem))
-        return found
 
-    def _listed(self, path: str, by_stem: ByStem) -> Iterable[str]:
-        folder = path.rpartition("/")[0]
-        text = self.tree.read(path).decode("utf-8-sig", "replace")
-        for number, line in enumerate(text.splitlines(), 1):
-            name = line.strip()
-            if not name:
-                continue
-            reduced = reduce_name(name)
-            found = closest(self.pictures.candidates(name, folder), path)
-            found = found or (by_stem.find(reduced, path) if reduced else ())
-            if len(found) == 1:
-                yield found[0]
-            elif not self.pictures.paths and reduced:
-                yield reduced
-            else:
-                said = "could be any of several pictures" if found else "is not there"
-                message = f"{name[:80]!r} {said}"
-                place = f"line {number}"
-                self.issues.add("list-unmatched", message, severity="warning", file=path, place=place)
-
-    def _subsets(
-        self, listed: dict[tuple[str, str], tuple[str, ...]], rows: Collection[str]
-    ) -> dict[str, tuple[str, ...]]:
-        """Key → subsets: as YAML or lists say, else by folders called ``train``, ``val``, ``valid``, ``test``, ..."""
-        folders: dict[str, str] = {}
-        paths = sorted({*self.pictures.paths, *rows}, key=str.encode)
-        known = {"", *(parent for path in paths for parent in _parents(path))}
-        for naming in self.namings:
-            for subset, value in naming.splits:
-                if value.lower().endswith((".txt", ".list")):
-                    continue
-                place = find_place(value, naming, known, exact=subset not in SPLIT_KEYS.values())
-                if place is None:
-                    if subset in SPLIT_KEYS.values():
-                        self._missing(naming, subset, value)
-                elif place.rpartition("/")[2] != NO_SPLIT:
-                    self._add_folder(folders, place, subset, naming)
-        subsets: dict[str, dict[str, None]] = {}
-        for (subset, _), keys in listed.items():
-            for key in keys:
-                subsets.setdefault(key, {})[subset] = None
-        for path in paths:
-            given = next((folders[parent] for parent in (*_parents(path), "") if parent in folders), None)
-            if given is not None:
-                subsets.setdefault(path, {})[given] = None
-            elif path not in subsets and (usual := subset_of_folders(path)) is not None:
-                subsets[path] = {usual: None}
-        return {key: tuple(names) for key, names in subsets.items()}
-
-    def _add_folder(self, folders: dict[str, str], place: str, subset: str, naming: Naming) -> None:
-        other = folders.setdefault(place, subset)
-        if other != subset:
-            if subset in (place.rpartition("/")[2], subset_of_folders(f"{place}/")):
-                folders[place] = subset
-            message = f"{place or 'the whole folder'} is both {other} and {subset}; taken as {folders[place]} alone"
-            hint = "Give each split pictures of its own."
-            self.issues.add("split-shared", message, severity="warning", file=naming.file, place=subset, hint=hint)
-
-    def _missing(self, naming: Naming, subset: str, value: str) -> None:
-        message = f"{value[:200]!r} is not there"
-        hint = "Correct the path, or take the line out."
-        self.issues.add("split-missing", message, severity="warning", file=naming.file, place=subset, hint=hint)
-
-
-def _parents(path: str) -> list[str]:
-    """The folders above a path, deepest first, without the root."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+def _points(naming: Naming, number: int) -> dict[str, tuple[object, ...]]:
+    """The fields of a category that are about its keypoints."""
+    names = naming.points_of(number)
+    pairs = tuple(pair for pair in naming.flip_pairs if max(pair) < len(names))
+    return {"keypoint_names": names, "flip_pairs": pairs} if names else {}

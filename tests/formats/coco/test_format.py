@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from dsetkit.errors import FormatError
+from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.coco.format import Coco
 from dsetkit.formats.reading import read_labels
@@ -195,7 +195,7 @@ def test_elements_of_the_head_that_are_wrong(tmp_path):
          "The file may be cut off; get it again or correct it there."),
         (b"  ", "x.json is empty. Restore the file, or exclude it from the source."),
         (b"[]", "x.json is a list, as COCO results (predictions) are, not a COCO dataset. "
-         "Give the annotation file with images and categories."),
+         "Read it as coco_results; this format wants the annotation file with images and categories."),
         (b'{"a": 1}', "x.json has neither images nor annotations, so it is no COCO. Check the file and its format."),
         (b'{"images": 3}', "images of x.json is no list. Check the file and its format."),
     ],
@@ -219,6 +219,79 @@ def test_any_kind_of_id(tmp_path, ids):
     assert labels.issues == ()
     assert labels.rows[0]["annotations"][0]["category"] == "cat"
     assert labels.rows[0]["annotations"][0]["id"] == "0"  # it had none
+
+
+@pytest.mark.parametrize("ids", [(0, 1), (1, 2), (90, 7), (-3, 0), (5, -5)])
+def test_category_numbers_survive_where_they_are_asked_for(tmp_path, ids):
+    content = document(
+        [{"id": 1, "image_id": 1, "category_id": ids[1], "bbox": [1, 1, 2, 2]}],
+        categories=[{"id": ids[0], "name": "cat"}, {"id": ids[1], "name": "dog"}],
+    )
+    labels = read_labels(put(tmp_path, {"x.json": content}) / "x.json", "coco")
+    assert [one.source_ids for one in labels.categories] == [(str(number),) for number in ids]
+    export = MemoryExport(labels.rows, labels.categories, pictures={})
+    renumbered = {loss.code for loss in check_losses(export, "coco").losses} & {"category-id-renumbered"}
+    assert bool(renumbered) == (ids != (1, 2))
+    write_labels(export, tmp_path / "out", "coco", options={"category_ids": "source"})
+    written = json.loads((tmp_path / "out/annotations/instances.json").read_bytes())
+    assert [one["id"] for one in written["categories"]] == list(ids)
+    assert written["annotations"][0]["category_id"] == ids[1]
+    assert read_labels(tmp_path / "out").categories == labels.categories
+
+
+@pytest.mark.parametrize(
+    ("source_ids", "message"),
+    [
+        ((("x",), ("2",)), "the category 'cat' has no whole number of its own: ['x']"),
+        ((("1", "2"), ("3",)), "the category 'cat' has no whole number of its own: ['1', '2']"),
+        ((("3",), ("3",)), "the categories 'cat' and 'dog' both have the number 3"),
+    ],
+)
+def test_category_numbers_that_cannot_be_kept(source_ids, message):
+    categories = [
+        Category(name=name, index=index, source_ids=given)
+        for index, (name, given) in enumerate(zip(("cat", "dog"), source_ids, strict=True))
+    ]
+    with pytest.raises(UsageError) as caught:
+        check_losses(MemoryExport([], categories), "coco", options={"category_ids": "source"})
+    assert str(caught.value) == f"{message}. Leave category_ids out, and they are numbered by their index from 1."
+
+
+def test_lvis(tmp_path):
+    cat = {
+        "id": 3,
+        "name": "cat",
+        "synset": "cat.n.01",
+        "synonyms": ["cat", "kitty"],
+        "def": "a feline",
+        "frequency": "f",
+    }
+    image = {
+        "id": 1,
+        "coco_url": "http://x/val2017/a.jpg",
+        "neg_category_ids": [3, 99],
+        "not_exhaustive_category_ids": [3],
+    }
+    content = document([], images=[image], categories=[cat, {**cat, "id": 4, "name": "dog", "synonyms": []}])
+    labels = read_labels(put(tmp_path, {"lvis_v1_val.json": content}) / "lvis_v1_val.json")
+    (row,) = labels.rows
+    assert (row["key"], row["absent_categories"], row["not_exhaustive_categories"]) == (
+        "val2017/a.jpg",
+        ["cat"],
+        ["cat"],
+    )
+    assert [one.guideline for one in labels.categories] == ["a feline", "a feline"]
+    assert [issue.describe() for issue in labels.issues] == [
+        "lvis_v1_val.json: categories: a category has no place for these fields of it, which were left out: "
+        "frequency (2), synonyms (1), synset (2). Nothing need be done. [category-field-dropped]",
+        "lvis_v1_val.json: images[0].neg_category_ids: val2017/a.jpg: of its 2 categories 1 are not there (99); they "
+        "were left out. Add the category, or correct the id. [category-missing]",
+    ]
+    write_labels(MemoryExport(labels.rows, labels.categories, pictures={}), tmp_path / "out", "coco", strict=True)
+    again = read_labels(tmp_path / "out")
+    assert again.rows[0]["absent_categories"] == ["cat"]
+    assert again.rows[0]["not_exhaustive_categories"] == ["cat"]
+    assert [one.guideline for one in again.categories] == ["a feline", "a feline"]
 
 
 def test_facts_of_pictures_licences_and_info(tmp_path):
@@ -459,14 +532,12 @@ def test_real_instances_and_crowds(shared_data):
 def test_a_real_set_survives_being_written(shared_data, tmp_path):
     source = read_labels(shared_data / "labelbox/tests/data/assets/coco/rle.json")
     export = MemoryExport(source.rows, source.categories, info=source.info, licenses=source.licenses, pictures={})
-    report = write_labels(export, tmp_path / "out", "coco", strict=True)
+    assert [loss.code for loss in check_losses(export, "coco").losses] == ["category-id-renumbered"]
+    report = write_labels(export, tmp_path / "out", "coco", strict=True, options={"category_ids": "source"})
     assert report.losses == ()
     again = read_labels(tmp_path / "out")
     assert [{**row, "key": row["key"].removeprefix("images/")} for row in again.rows] == list(source.rows)
-    kept = {"source_ids"}
-    assert [one.model_dump(exclude=kept) for one in again.categories] == [
-        one.model_dump(exclude=kept) for one in source.categories
-    ]
+    assert again.categories == source.categories
     assert again.info == source.info
     assert again.licenses == source.licenses
 

@@ -20,8 +20,9 @@ from dsetkit.formats.testing import FormatContract, MemoryExport, expected_rows,
 from dsetkit.formats.testing_exports import png
 from dsetkit.formats.writing import write_labels
 from dsetkit.formats.yolo.format import Yolo
-from dsetkit.formats.yolo.names import Naming, clean_parts, find_place, load_yaml
+from dsetkit.formats.yolo.names import Naming, clean_parts, find_place
 from dsetkit.formats.yolo.text import read_lines, rows_of_lines
+from dsetkit.formats.yolo.yaml_text import load_yaml
 from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.category import Category
 from dsetkit.storage.scan import scan

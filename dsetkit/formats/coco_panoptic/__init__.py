@@ -1,0 +1,1 @@
+"""COCO panoptic: ``format`` is the class, beside it what it reads and writes with."""

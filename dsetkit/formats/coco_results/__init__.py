@@ -1,0 +1,1 @@
+"""COCO results: ``format`` is the class, beside it what it reads with."""
