@@ -1,0 +1,1 @@
+"""Datumaro JSON: ``format`` is the class, beside it what it reads and writes with."""

@@ -1,0 +1,1 @@
+"""VGG Image Annotator (VIA): ``format`` is the class, beside it what it reads and writes with."""
