@@ -1,0 +1,1 @@
+"""SageMaker Ground Truth manifests: ``format`` is the class, beside it what it reads and writes with."""

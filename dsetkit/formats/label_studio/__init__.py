@@ -1,0 +1,1 @@
+"""Label Studio JSON: ``format`` is the class, beside it what it reads and writes with."""
