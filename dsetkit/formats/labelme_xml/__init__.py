@@ -1,0 +1,1 @@
+"""The LabelMe web tool's XML, one file a picture."""
