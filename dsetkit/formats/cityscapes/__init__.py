@@ -1,0 +1,1 @@
+"""Cityscapes: ``format`` is the class, beside it what it reads and writes with."""

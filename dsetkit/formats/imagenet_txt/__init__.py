@@ -1,0 +1,1 @@
+"""ImageNet lists and folders: ``format`` is the class, beside it what it reads and writes with."""

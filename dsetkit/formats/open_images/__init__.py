@@ -1,0 +1,1 @@
+"""Open Images: ``format`` is the class, beside it what it reads and writes with."""

@@ -1,0 +1,212 @@
+"""One sample as records of Open Images' tables, and the row that reading them gives."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsetkit.formats.loss import Ledger
+from dsetkit.formats.open_images.gather import FACTS, INFO, LIMIT
+from dsetkit.formats.open_images.rows import ATTRIBUTES, extras_of, origin_of
+from dsetkit.spec.arrow import Row
+
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    "annotations-bbox": (
+        *("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax"),
+        *("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside"),
+    ),
+    "annotations-human-imagelabels": ("ImageID", "Source", "LabelName", "Confidence"),
+    "annotations-machine-imagelabels": ("ImageID", "Source", "LabelName", "Confidence"),
+    "images-with-rotation": (
+        *("ImageID", "Subset", "OriginalURL", "OriginalLandingURL", "License", "AuthorProfileURL", "Author", "Title"),
+        *("OriginalSize", "OriginalMD5", "Thumbnail300KURL", "Rotation"),
+    ),
+}
+"""Tables by what stands behind the subset in their names, with their columns, in order."""
+_BOXES, _HUMAN, _MACHINE, _INFO = HEADERS
+_STATES = {True: "1", False: "0", None: "-1"}
+
+
+@dataclass
+class Records:
+    """The records of a sample, by table."""
+
+    tables: dict[str, list[list[str]]] = field(default_factory=dict)
+
+    def add(self, table: str, *cells: str) -> None:
+        """One record."""
+        self.tables.setdefault(table, []).append(list(cells))
+
+
+class SampleWriter:
+    """Writes one sample. ``carried`` are its annotations as they are read back."""
+
+    def __init__(self, key: str, image_id: str, ids: Mapping[str, str], ledger: Ledger) -> None:
+        self.key = key
+        self.image_id = image_id
+        self.ids = ids
+        """Category → what stands for it in tables."""
+        self.ledger = ledger
+        self.records = Records()
+        self.carried: list[Row] = []
+
+    def write(self, annotations: Sequence[Row], size: tuple[int, int] | None, absent: Sequence[str]) -> list[str]:
+        """Boxes first, then labels. ``size`` is width and height, pixels. Gives the absent categories that are kept."""
+        for item in annotations:
+            if item["kind"] == "box":
+                self._box(item, size)
+        labels = [item for item in annotations if item["kind"] == "image_label"]
+        for item in sorted(labels, key=_is_proposed):
+            self._label(item)
+        there = {item["category"] for item in self.carried if item["kind"] == "image_label"}
+        kept = [name for name in dict.fromkeys(absent) if name not in there]
+        if len(kept) < len(absent):
+            message = "a category that is on a picture cannot be absent too"
+            self.ledger.add("absent-category-dropped", message, self.key)
+        for name in kept:
+            self.records.add(_HUMAN, self.image_id, "", self.ids.get(name, name), "0")
+        return kept
+
+    def _box(self, item: Row, size: tuple[int, int] | None) -> None:
+        if size is None:
+            message = "open_images needs the size of a picture; boxes on pictures without one are left out"
+            self._lost("picture-size-unknown", message, item)
+            return
+        x, y, w, h = item["bbox_xywh_px"]
+        sides = (x / size[0], (x + w) / size[0], y / size[1], (y + h) / size[1])
+        if max(map(abs, sides)) > LIMIT:
+            self._lost("box-beyond", "a box that is a million pictures away is left out", item)
+            return
+        left, right, top, bottom = sides[0] * size[0], sides[1] * size[0], sides[2] * size[1], sides[3] * size[1]
+        row: Row = {"kind": "box", "category": item["category"]}
+        row["bbox_xywh_px"] = [left, top, right - left, bottom - top]
+        states = self._flags(item, row)
+        source, is_unknown = self._source(item, row)
+        group = "1" if item.get("is_crowd") else "-1" if is_unknown else "0"
+        if item.get("is_crowd"):
+            row["is_crowd"] = True
+        score = self._score(item, row)
+        self._status(item)
+        cells = (states["IsOccluded"], states["IsTruncated"], group, states["IsDepiction"], states["IsInside"])
+        self.records.add(
+            *(_BOXES, self.image_id, source, self.ids[item["category"]], score),
+            *(*map(repr, map(float, sides)), *cells),
+        )
+        self._carry(item, row)
+
+    def _label(self, item: Row) -> None:
+        row: Row = {"kind": "image_label", "category": item["category"]}
+        source, is_unknown = self._source(item, row)
+        if is_unknown:
+            row["extras"] = extras_of(source, False)
+            self._lost("extras-dropped", "a label of a picture has no mark of a group", item, info=True)
+        for name in ("attributes", "is_crowd"):
+            if item.get(name):
+                self._lost("field-dropped", f"open_images has no place for the {name} of a label of a picture", item)
+        if _is_proposed(item):
+            row |= {"status": "proposed", "origin": "model", "score": item["score"]}
+            self.records.add(_MACHINE, self.image_id, source, self.ids[item["category"]], repr(float(item["score"])))
+        elif source == "machine":
+            row.pop("origin", None)
+            row.pop("extras", None)
+            message = "a machine's label that is not proposed, with a score, is written without its source"
+            self._lost("extras-dropped", message, item, info=True)
+            self._human(item, row, "")
+        else:
+            self._human(item, row, source)
+        self._carry(item, row)
+
+    def _human(self, item: Row, row: Row, source: str) -> None:
+        self._status(item)
+        if item.get("score") == 0.0:
+            self._lost("score-dropped", "in open_images a label with a score of 0 is an absent one; it has none", item)
+            item = {name: value for name, value in item.items() if name != "score"}
+        self.records.add(_HUMAN, self.image_id, source, self.ids[item["category"]], self._score(item, row))
+
+    def _flags(self, item: Row, row: Row) -> dict[str, str]:
+        given = item.get("attributes", {})
+        known = {name: given[name] for name in ATTRIBUTES.values() if isinstance(given.get(name), bool)}
+        if len(known) < len(given):
+            message = "open_images has attributes that are true or false alone; others are left out"
+            self._lost("attribute-dropped", message, item)
+        if known:
+            row["attributes"] = known
+        return {column: _STATES[known.get(name)] for column, name in ATTRIBUTES.items()}
+
+    def _source(self, item: Row, row: Row) -> tuple[str, bool]:
+        own = item.get("extras", {}).get("open_images", {})
+        source = own.get("Source", "")
+        source = source if isinstance(source, str) and source.isprintable() else ""
+        is_unknown = own.get("IsGroupOf") == -1 and not item.get("is_crowd")
+        kept = extras_of(source, is_unknown)
+        if kept:
+            row["extras"] = kept
+        if own != kept.get("open_images", {}):
+            self._lost("extras-dropped", "an extra that no table has a column for is left out", item, info=True)
+        if (origin := origin_of(source)) is not None:
+            row["origin"] = origin
+        return source, is_unknown
+
+    def _score(self, item: Row, row: Row) -> str:
+        score = item.get("score")
+        if score is None:
+            return "1"
+        if score == 1.0:
+            self._lost(
+                "score-dropped", "open_images gives 1 to whatever has no score, so 1 says nothing", item, info=True
+            )
+            return "1"
+        row["score"] = score
+        return repr(float(score))
+
+    def _status(self, item: Row) -> None:
+        if item.get("status", "accepted") != "accepted":
+            message = "open_images has no status but that of a machine's label with a score; not written"
+            self._lost("field-dropped", message, item)
+
+    def _carry(self, item: Row, row: Row) -> None:
+        if item.get("origin") != row.get("origin") and "origin" in item:
+            self._lost("field-dropped", "open_images has no place for the origin of an annotation", item, info=True)
+        number = str(len(self.carried))
+        if number != item["id"]:
+            message = "open_images has no annotation ids; they are numbered anew from 0 in each sample, boxes first"
+            self._lost("id-renumbered", message, item, info=True)
+        self.carried.append({"id": number, **row})
+
+    def _lost(self, code: str, message: str, item: Row, *, info: bool = False) -> None:
+        self.ledger.add(code, message, f"{self.key}#{item['id']}", severity="info" if info else "warning")
+
+
+def write_info(row: Row, image_id: str, subset: str, records: Records) -> tuple[dict[str, str], dict[str, Any]]:
+    """Adds a sample's record to the table of pictures; gives the provenance and attributes that are read back."""
+    given, facts = row.get("provenance") or {}, row.get("attributes", {})
+    provenance = {ours: given[ours] for ours in INFO.values() if given.get(ours)}
+    kept: dict[str, Any] = {}
+    for name in FACTS.values():
+        value = facts.get(name)
+        wanted = int if name == "original_size_bytes" else str
+        if isinstance(value, wanted) and value and not isinstance(value, bool) and str(value).isprintable():
+            kept[name] = value
+    turned = facts.get("rotation_deg")
+    if isinstance(turned, int) and not isinstance(turned, bool) and turned in (0, 90, 180, 270):
+        kept["rotation_deg"] = turned
+    cells = {"ImageID": image_id, "Subset": subset, "Rotation": str(kept.get("rotation_deg", ""))}
+    cells |= {column: provenance.get(ours, "") for column, ours in INFO.items()}
+    cells |= {column: str(kept.get(ours, "")) for column, ours in FACTS.items()}
+    records.add(_INFO, *(cells[column] for column in HEADERS[_INFO]))
+    return provenance, kept
+
+
+def csv_text(records: Sequence[Sequence[str]]) -> str:
+    """Records as CSV."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(records)
+    return out.getvalue()
+
+
+def _is_proposed(item: Row) -> bool:
+    """Whether it is what Open Images calls machine-generated."""
+    return item.get("origin") == "model" and item.get("status") == "proposed" and item.get("score") is not None
