@@ -1,0 +1,1 @@
+"""WebDataset: ``format`` is the class, beside it what it reads and writes with."""
