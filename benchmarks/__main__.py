@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import benchmarks
 from benchmarks import results
-from benchmarks.harness import PROJECT, BenchmarkError, Contest, hold
+from benchmarks.harness import KEPT, PROJECT, BenchmarkError, Contest, hold
 
 NOT_CONTESTS = frozenset({"__main__", "harness", "results", "contenders"})
 
@@ -39,22 +41,25 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no contest named {', '.join(unknown)}" if unknown else "--repeats must be 1 or more")
     outcomes = []
     out = asked.out or (None if asked.quick else PROJECT / "benchmarks" / "RESULTS.md")
-    for name in asked.names or known:
-        try:
-            outcome = hold(
-                known[name],
-                asked.folder.absolute() / name,
-                quick=asked.quick,
-                repeats=repeats,
-                say=lambda line: print(line, file=sys.stderr, flush=True),
-            )
-        except BenchmarkError as error:
-            print(error, file=sys.stderr)
-            return 1
-        outcomes.append(outcome)
-        print(results.section(outcome), end="\n\n", flush=True)
-        if out:
-            results.write(out, outcomes)  # after each contest: hours of measuring are not lost to a later failure
+    with ExitStack() as at_the_end:
+        for name in asked.names or known:
+            folder = asked.folder.absolute() / name
+            at_the_end.callback(shutil.rmtree, folder / KEPT, ignore_errors=True)
+            try:
+                outcome = hold(
+                    known[name],
+                    folder,
+                    quick=asked.quick,
+                    repeats=repeats,
+                    say=lambda line: print(line, file=sys.stderr, flush=True),
+                )
+            except BenchmarkError as error:
+                print(error, file=sys.stderr)
+                return 1
+            outcomes.append(outcome)
+            print(results.section(outcome), end="\n\n", flush=True)
+            if out:
+                results.write(out, outcomes)  # after each contest: hours of measuring are not lost to a later failure
     return 0
 
 

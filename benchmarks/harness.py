@@ -30,6 +30,8 @@ PEERS_VARIABLE = "DSETKIT_BENCH_PEERS"
 """The environment variable that names another environment for the peers than ``.venv-bench``."""
 
 TIMEOUT_S = 3600.0
+KEPT = "kept"
+"""The folder of a contest for what its contenders wrote, where it stays until all are over."""
 
 
 class BenchmarkError(Exception):
@@ -60,7 +62,9 @@ class Contest:
     own, so that what it needs does not count. ``target`` is the wanted ratio of the total for each peer; ``limits``
     are the largest values facts of dsetkit's contender may have (``peak_rss_bytes`` is the harness's own measure).
     ``server(scratch)`` is entered around every run of every contender, fresh each time, and yields environment
-    variables for it. ``bound`` says in a paragraph what bounds the figures and where the work is not the same.
+    variables for it. With ``keeps_scratch`` what contenders wrote is deleted when all contests are over: file systems
+    as ext4 make files many times slower for minutes after thousands were deleted. ``bound`` says in a paragraph what
+    bounds the figures and where the work is not the same.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Contest:
     bound: str
     limits: Mapping[str, float] = field(default_factory=dict)
     server: Callable[[Path], AbstractContextManager[Mapping[str, str]]] | None = None
+    keeps_scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def hold(contest: Contest, folder: Path, *, quick: bool, repeats: int, say: Call
 
 
 def run_once(contest: Contest, contender: Contender, prepared: Path, scratch: Path) -> Run:
-    """Run one contender once in an empty ``scratch`` folder, which is removed afterwards."""
+    """Run one contender once in an empty ``scratch`` folder, which is removed afterwards, or put into ``kept``."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     os.sync()  # what an earlier contender wrote must not be written to the disk on this one's time
@@ -150,7 +155,12 @@ def run_once(contest: Contest, contender: Contender, prepared: Path, scratch: Pa
             code, cpu_s, peak = _run(command, work, variables, out, err)
             return _result(f"{contest.name}: {contender.name}", code, cpu_s, peak, out, err)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if contest.keeps_scratch:
+            kept = scratch.with_name(KEPT)
+            kept.mkdir(exist_ok=True)
+            scratch.rename(kept / str(len(list(kept.iterdir()))))
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run(
