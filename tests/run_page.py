@@ -3,7 +3,7 @@
 Runs fenced blocks whose language is `python` or `console`, in order; nothing else. The python blocks of a page share
 their names; a `cd` in a console block holds for the blocks after it. In a console block lines that begin with `$ ` are
 commands, those that begin with `> ` go on with the one above, and all others show what came out; a block without any
-`$ ` is all commands. `not-run` after the language, and why, leaves a block out.
+`$ ` is all commands. `not-run` after the language, and why, leaves a block out; `file NAME` puts it into a file.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ def main(page: Path) -> int:
         if block.language not in ("python", "console") or block.note.startswith("not-run"):
             continue
         print(f"--- {page.name}:{block.line} ({block.language})", flush=True)
+        if block.note.startswith("file "):
+            Path(block.note.removeprefix("file ")).write_text(block.code, "utf-8")
+            continue
         try:
             if block.language == "console":
                 run_console(block.code)

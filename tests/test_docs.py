@@ -50,10 +50,12 @@ def test_blocks_of_a_page_share_names_and_folder(tmp_path: Path) -> None:
         "1. In a list:\n\n   ```python\n   from pathlib import Path\n   text = Path('file').read_text()\n   ```\n\n"
         "```python\nprint(text, Path().resolve().name)\n```\n\n"
         "```console not-run: needs a network\nfalse\n```\n\n```sh\nfalse\n```\n\n```console\necho all of it\n```\n"
+        "```python file made.py\nprint('from a file')\n```\n\n```console\n$ python made.py\n```\n"
     )
     done = run_page(page, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line for line in done.stdout.splitlines() if not line.startswith("---")] == ["one there", "all of it"]
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("---")]
+    assert lines == ["one there", "all of it", "from a file"]
 
 
 @pytest.mark.parametrize(
