@@ -5,17 +5,16 @@ Fields as ``CsPoly`` of ``cityscapesscripts/helpers/annotation.py`` reads and wr
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.cityscapes.labels import parse_label
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import adapter, deepest_fault, no_json
 from dsetkit.formats.notes import FileNotes, shown
 from dsetkit.formats.text import utf8_json
 from dsetkit.spec.arrow import Row
@@ -57,11 +56,6 @@ class Parsed(NamedTuple):
     """False: an object was left out, with an issue."""
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def parse(data: bytes, file: str, issues: IssueList) -> Parsed:
     """The document's objects, in the order in which they are painted. What is wrong with one is an issue.
 
@@ -70,13 +64,13 @@ def parse(data: bytes, file: str, issues: IssueList) -> Parsed:
     data = utf8_json(data, file)
     objects: list[tuple[int, dict[str, Any]]]
     try:
-        document: dict[str, Any] = _adapter(RawFile).validate_json(data)
+        document: dict[str, Any] = adapter(RawFile).validate_json(data)
         objects = list(enumerate(document.get("objects", ())))
         found = len(objects) if "objects" in document else None
     except ValidationError:
         document, objects, found = _parse_slowly(data, file, issues)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     if found is None:
         hint = "Cityscapes' files have imgHeight, imgWidth and objects."
         raise FormatError(f"{file} has no list of objects", file=file, hint=hint)
@@ -123,20 +117,19 @@ def _parse_slowly(
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     given = document.get("objects") if isinstance(document, dict) else None
     if not isinstance(given, list):
         return {}, [], None
     kept: list[tuple[int, dict[str, Any]]] = []
     for index, element in enumerate(given):
         try:
-            kept.append((index, _adapter(RawObject).validate_python(element)))
+            kept.append((index, adapter(RawObject).validate_python(element)))
         except ValidationError as error:
-            fault = max(error.errors(include_url=False, include_context=False), key=lambda item: len(item["loc"]))
-            path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+            said, value, path = deepest_fault(error)
             issues.add(
                 "object-invalid",
-                f"{fault['msg']}, not {shown(fault['input'])}; the object was left out",
+                f"{said}, not {shown(value)}; the object was left out",
                 file=file,
                 place=f"objects[{index}]{path}",
                 hint="Correct it in the file.",
@@ -152,16 +145,3 @@ def _size(document: dict[str, Any], notes: FileNotes) -> tuple[int, int] | None:
         given = " × ".join(repr(side)[:20] for side in sides)
         notes.add("size-unusable", f"it says the picture has {given} pixels", "imgWidth", "Correct it.", "warning")
     return None
-
-
-def _no_json(file: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    reason = said.split(" at line ")[0].strip()
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{file} is no JSON: {reason}{where}",
-        file=file,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )

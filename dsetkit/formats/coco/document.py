@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import adapter, no_json
 from dsetkit.formats.text import utf8_json
 
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
@@ -90,11 +89,6 @@ _ELEMENTS: dict[str, Any] = {"images": RawImage, "annotations": RawAnnotation, "
 _GEOMETRY = ("bbox", "segmentation", "keypoints")
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def parse(data: bytes, file: str, issues: IssueList) -> Parsed:
     """The document. What is wrong with one element costs that element, or that field of it, and is an issue.
 
@@ -102,11 +96,11 @@ def parse(data: bytes, file: str, issues: IssueList) -> Parsed:
     """
     data = utf8_json(data, file)
     try:
-        document: dict[str, Any] = _adapter(RawFile).validate_json(data)
+        document: dict[str, Any] = adapter(RawFile).validate_json(data)
     except ValidationError:
         return _parse_slowly(data, file, issues)
     except (ValueError, RecursionError) as error:  # what the JSON parser itself refuses
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     _check_document(document, file)
     return Parsed(document, {}, {})
 
@@ -120,7 +114,7 @@ def parse_results(data: bytes, file: str, issues: IssueList) -> tuple[list[Any],
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     if not isinstance(document, list):
         raise FormatError(
             f"{file} is no list, as COCO results (predictions) are",
@@ -132,7 +126,7 @@ def parse_results(data: bytes, file: str, issues: IssueList) -> tuple[list[Any],
     findings: dict[int, str] = {}
     for index, element in enumerate(document):
         try:
-            checked = _adapter(RawAnnotation).validate_python(element)
+            checked = adapter(RawAnnotation).validate_python(element)
         except ValidationError as error:
             checked = _salvage(error, element, "annotations", index, file, issues, findings, label="")
             if checked is None:
@@ -166,7 +160,7 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed:
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     _check_document(document, file)
     places: dict[str, list[int]] = {}
     findings: dict[int, str] = {}
@@ -177,7 +171,7 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed:
         places[name] = []
         for index, element in enumerate(document.get(name, [])):
             try:
-                checked = _adapter(kind).validate_python(element)
+                checked = adapter(kind).validate_python(element)
             except ValidationError as error:
                 checked = _salvage(error, element, name, index, file, issues, findings)
                 if checked is None:
@@ -216,7 +210,7 @@ def _salvage(
     if name == "annotations" and isinstance(element, dict):
         rest = {field: value for field, value in element.items() if field not in bad}
         located = any(rest.get(field) for field in _GEOMETRY)
-        rest = _adapter(RawAnnotation).validate_python(rest) if located else None
+        rest = adapter(RawAnnotation).validate_python(rest) if located else None
     outcome = "it was left out" if rest is None else f"it was kept without {', '.join(sorted(bad))}"
     if rest is not None:
         findings[index] = f"{path.lstrip('.')}: {said}"
@@ -238,16 +232,3 @@ def _is_step(part: int | str) -> bool:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _no_json(file: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    reason = said.split(" at line ")[0].strip()
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{file} is no JSON: {reason}{where}",
-        file=file,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )

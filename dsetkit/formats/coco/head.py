@@ -6,10 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsetkit.formats.coco.files import CocoFile
-from dsetkit.formats.issues import IssueList
+from dsetkit.formats.notes import FileNotes
 from dsetkit.spec.arrow import Row
-from dsetkit.spec.issue import Severity
 from dsetkit.spec.snapshot import License
 
 _CATEGORY_OWN = frozenset({"id", "name", "supercategory", "isthing", "color", "def", "keypoints", "skeleton"})
@@ -29,31 +27,6 @@ def ident(value: Any) -> str | None:
             return None
         value = int(value) if value.is_integer() else value
     return str(value)
-
-
-class Notes:
-    """Issues of one file."""
-
-    def __init__(self, issues: IssueList, file: CocoFile) -> None:
-        self._issues = issues
-        self._file = file.path
-
-    def add(
-        self, code: str, message: str, place: str, hint: str, severity: Severity = "error", key: str | None = None
-    ) -> None:
-        """Note one."""
-        self._issues.add(code, message, file=self._file, place=place, hint=hint, severity=severity, key=key)
-
-    def clean(self, value: Any, place: str) -> Any:
-        """A JSON value without numbers that are not finite (null in their place, an issue)."""
-        if isinstance(value, float) and not math.isfinite(value):
-            self.add("number-not-finite", f"{value} is no number; null stands for it", place, "Correct it in the file.")
-            return None
-        if isinstance(value, dict):
-            return {name: self.clean(item, f"{place}.{name}") for name, item in value.items()}
-        if isinstance(value, list):
-            return [self.clean(item, f"{place}[{index}]") for index, item in enumerate(value)]
-        return value
 
 
 def read_licenses(document: Mapping[str, Any], known: dict[tuple[str, str | None], License]) -> dict[str, str]:
@@ -80,7 +53,9 @@ class Categories:
     def __init__(self) -> None:
         self.drafts: dict[str, Row] = {}
 
-    def add(self, raw: Mapping[str, Any], ids: dict[str, str], place: str, notes: Notes, keypoints: int = 0) -> None:
+    def add(
+        self, raw: Mapping[str, Any], ids: dict[str, str], place: str, notes: FileNotes, keypoints: int = 0
+    ) -> None:
         """One element of a file's ``categories``; ``ids`` (id → name, of that file) takes it in.
 
         ``keypoints`` is how many its annotations have; those that it gives no names are called by their number.
@@ -109,7 +84,7 @@ class Categories:
             draft.setdefault(field, value)
 
     @staticmethod
-    def note_unread(categories: Sequence[Mapping[str, Any]], notes: Notes) -> None:
+    def note_unread(categories: Sequence[Mapping[str, Any]], notes: FileNotes) -> None:
         """Names, once a file, the fields of categories that nothing is made of."""
         unread: dict[str, int] = {}
         for raw in categories:
@@ -127,7 +102,7 @@ class Categories:
         return self.drafts[name].get("keypoint_names", ()) if name in self.drafts else ()
 
 
-def _fields(raw: Mapping[str, Any], place: str, notes: Notes, keypoints: int) -> Row:
+def _fields(raw: Mapping[str, Any], place: str, notes: FileNotes, keypoints: int) -> Row:
     out: Row = {}
     above = raw.get("supercategory")
     if isinstance(above, str) and above:
@@ -150,7 +125,7 @@ def _fields(raw: Mapping[str, Any], place: str, notes: Notes, keypoints: int) ->
     return out
 
 
-def _keypoint_names(given: Any, place: str, notes: Notes, count: int) -> list[str]:
+def _keypoint_names(given: Any, place: str, notes: FileNotes, count: int) -> list[str]:
     names = [str(name) for name in given] if isinstance(given, list) else []
     if len(set(names)) < len(names):
         message = "a name of its keypoints is there twice; they are numbered from 0 instead"
@@ -163,7 +138,7 @@ def _keypoint_names(given: Any, place: str, notes: Notes, count: int) -> list[st
     return names
 
 
-def _skeleton(skeleton: Sequence[Any], count: int, place: str, notes: Notes) -> list[tuple[int, int]]:
+def _skeleton(skeleton: Sequence[Any], count: int, place: str, notes: FileNotes) -> list[tuple[int, int]]:
     """Pairs of indices from 0. COCO counts from 1; a skeleton in which a 0 occurs must count from 0."""
     whole = [pair for pair in skeleton if isinstance(pair, list) and len(pair) == 2]
     whole = [pair for pair in whole if all(type(end) is int for end in pair)]

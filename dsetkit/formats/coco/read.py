@@ -14,10 +14,11 @@ from typing import Any
 
 from dsetkit.formats.coco.document import Parsed, parse
 from dsetkit.formats.coco.files import CocoFile
-from dsetkit.formats.coco.head import Categories, Notes, ident, read_licenses
+from dsetkit.formats.coco.head import Categories, ident, read_licenses
 from dsetkit.formats.coco.shapes import POLYGON_SLACK_PX, read_shape
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
+from dsetkit.formats.notes import FileNotes
 from dsetkit.formats.pictures import PictureIndex, reduce_name
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
@@ -80,7 +81,7 @@ class FileReader:
         self.reader = reader
         self.file = file
         self.parsed = parsed
-        self.notes = Notes(reader.issues, file)
+        self.notes = FileNotes(reader.issues, file.path)
         self.keys: dict[str, str] = {}
         self.category_names: dict[str, str] = {}
         self.license_names: dict[str, str] = {}

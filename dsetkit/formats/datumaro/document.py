@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from dsetkit.errors import FormatError
+from dsetkit.formats.json_text import adapter, no_json
 from dsetkit.formats.notes import FileNotes, shown
 from dsetkit.formats.text import utf8_json
 
@@ -68,11 +67,6 @@ class Parsed(NamedTuple):
     """Places of items that an annotation was taken from."""
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def parse(data: bytes, file: str, notes: FileNotes) -> Parsed:
     """The document. What is wrong with one annotation costs that annotation, and is an issue.
 
@@ -80,11 +74,11 @@ def parse(data: bytes, file: str, notes: FileNotes) -> Parsed:
     """
     data = utf8_json(data, file)
     try:
-        document: dict[str, Any] = _adapter(RawFile).validate_json(data)
+        document: dict[str, Any] = adapter(RawFile).validate_json(data)
     except ValidationError:
         return _parse_slowly(data, file, notes)
     except (ValueError, RecursionError) as error:  # what the JSON parser itself refuses
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     _check(document, file)
     return Parsed(document, list(enumerate(document["items"])), frozenset())
 
@@ -102,7 +96,7 @@ def _parse_slowly(data: bytes, file: str, notes: FileNotes) -> Parsed:
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     _check(document, file)
     items: list[tuple[int, dict[str, Any]]] = []
     incomplete: set[int] = set()
@@ -115,7 +109,7 @@ def _parse_slowly(data: bytes, file: str, notes: FileNotes) -> Parsed:
         kept = []
         for number, raw in enumerate(given if isinstance(given, list) else ()):
             try:
-                kept.append(_adapter(RawAnnotation).validate_python(raw))
+                kept.append(adapter(RawAnnotation).validate_python(raw))
             except ValidationError as error:
                 incomplete.add(index)
                 _note(error, f"items[{index}].annotations[{number}]", notes)
@@ -134,15 +128,3 @@ def _note(error: ValidationError, place: str, notes: FileNotes) -> None:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in steps if part != "RawRle")
     message = f"{fault['msg']}, not {shown(fault['input'])}; the annotation was left out"
     notes.add("annotation-invalid", message, f"{place}{path}", "Correct it in the file.")
-
-
-def _no_json(file: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{file} is no JSON: {said.split(' at line ')[0].strip()}{where}",
-        file=file,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )

@@ -7,17 +7,17 @@ else that is read; what is not as it should be is left out, with an issue.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import (
     Annotated,
     Any,
     NotRequired,  # pydantic needs it below Python 3.12
 )
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import adapter
 from dsetkit.spec.annotation import Kind, Origin, Status
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import Fraction
@@ -121,18 +121,13 @@ SAMPLE_FIELDS = frozenset(
 )
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def read_own(meta: Any, kind: Any, issues: IssueList, file: str, place: str) -> Row:
     """The fields under ``meta.dsetkit``, of ``OwnAnnotation`` or ``OwnSample``; what is wrong is left out."""
     given = meta.get(NAME) if isinstance(meta, Mapping) else None
     if not isinstance(given, dict) or not given:
         return {}
     try:
-        checked: Row = _adapter(kind).validate_python(given)
+        checked: Row = adapter(kind).validate_python(given)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         bad = {str(fault["loc"][0]) for fault in faults if fault["loc"]} or set(given)

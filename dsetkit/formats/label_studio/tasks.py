@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from dsetkit.errors import FormatError
+from dsetkit.formats.json_text import no_json
 from dsetkit.formats.notes import FileNotes, shown
 from dsetkit.formats.text import utf8_json
 from dsetkit.spec.arrow import Row
@@ -25,16 +26,7 @@ def parse(data: bytes, path: str) -> list[Any]:
     try:
         document = from_json(utf8_json(data, path))
     except (ValueError, RecursionError) as error:
-        said = str(error)
-        at = re.search(r"line (\d+) column (\d+)", said)
-        place = f"line {at[1]} column {at[2]}" if at else None
-        where = f" ({place})" if place else ""
-        raise FormatError(
-            f"{path} is no JSON: {said.split(' at line ')[0].strip()}{where}",
-            file=path,
-            place=place,
-            hint="The file may be cut off; get it again or correct it there.",
-        ) from None
+        raise no_json(path, str(error)) from None
     if isinstance(document, dict) and (isinstance(document.get("data"), dict) or "task" in document):
         return [document]
     if not isinstance(document, list):

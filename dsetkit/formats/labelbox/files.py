@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import from_json
 
-from dsetkit.errors import FormatError
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import no_json
 from dsetkit.formats.matching import extension_of_path
 from dsetkit.formats.text import read_label_bytes, utf8_json
 
@@ -69,7 +69,7 @@ def records(tree: Tree, path: str, issues: IssueList) -> Iterator[tuple[str, dic
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(path, str(error)) from None
+        raise no_json(path, str(error)) from None
     if isinstance(document, list):
         values = [(f"[{index}]", value) for index, value in enumerate(document)]
     else:
@@ -104,15 +104,3 @@ def _load(line: bytes) -> Any:
         return from_json(line)
     except (ValueError, RecursionError):
         return None
-
-
-def _no_json(path: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{path} is no JSON: {said.split(' at line ')[0].strip()}{where}",
-        file=path,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )

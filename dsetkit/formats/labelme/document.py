@@ -6,17 +6,15 @@ X-AnyLabeling's and AnyLabeling's dialect (``score``, ``difficult``, ``attribute
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
-from dsetkit.errors import FormatError
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import adapter, deepest_fault, no_json
 from dsetkit.formats.notes import FileNotes, shown
 from dsetkit.formats.text import utf8_json
 
@@ -57,11 +55,6 @@ class Parsed(NamedTuple):
     """False: a shape was left out, with an issue."""
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def parse(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     """The document; None for JSON that is no LabelMe (no list ``shapes``). A shape that is wrong is an issue.
 
@@ -69,11 +62,11 @@ def parse(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     """
     data = utf8_json(data, file)
     try:
-        document: dict[str, Any] = _adapter(RawFile).validate_json(data)
+        document: dict[str, Any] = adapter(RawFile).validate_json(data)
     except ValidationError:
         return _parse_slowly(data, file, issues)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     if "shapes" not in document:
         return None
     return Parsed(document, list(enumerate(document["shapes"])), True)
@@ -83,7 +76,7 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     try:
         document = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         return None
     shapes: list[tuple[int, dict[str, Any]]] = []
@@ -91,13 +84,12 @@ def _parse_slowly(data: bytes, file: str, issues: IssueList) -> Parsed | None:
         if isinstance(element, list):  # LabelMe before 2.9: label, points, line colour, fill colour
             element = dict(zip(_OLD_FIELDS, element, strict=False))
         try:
-            shapes.append((index, _adapter(RawShape).validate_python(element)))
+            shapes.append((index, adapter(RawShape).validate_python(element)))
         except ValidationError as error:
-            fault = max(error.errors(include_url=False, include_context=False), key=lambda item: len(item["loc"]))
-            path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+            said, value, path = deepest_fault(error)
             issues.add(
                 "shape-invalid",
-                f"{fault['msg']}, not {shown(fault['input'])}; the shape was left out",
+                f"{said}, not {shown(value)}; the shape was left out",
                 file=file,
                 place=f"shapes[{index}]{path}",
                 hint="Correct it in the file.",
@@ -111,16 +103,3 @@ def rest_of(raw: dict[str, Any], known: frozenset[str], notes: FileNotes, place:
         value = notes.clean(raw[name], f"{place}.{name}" if place else name)
         if value is not None and value != "" and value != [] and value != {}:
             yield name, value
-
-
-def _no_json(file: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    reason = said.split(" at line ")[0].strip()
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{file} is no JSON: {reason}{where}",
-        file=file,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )

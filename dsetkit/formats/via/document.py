@@ -9,15 +9,15 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.json_text import adapter, deepest_fault, no_json
 from dsetkit.formats.notes import shown
 from dsetkit.formats.text import decode, utf8_json
 
@@ -90,11 +90,6 @@ class Parsed(NamedTuple):
     """Where a project says its pictures are; empty where it does not."""
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     """A project or plain annotations; None for JSON that is neither. A region that is wrong is an issue.
 
@@ -103,7 +98,7 @@ def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     try:
         document = from_json(utf8_json(data, file))
     except (ValueError, RecursionError) as error:
-        raise _no_json(file, str(error)) from None
+        raise no_json(file, str(error)) from None
     if not isinstance(document, dict):
         return None
     project = document if PROJECT in document else {}
@@ -125,7 +120,7 @@ def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
 
 def _picture(raw: Any, file: str, place: str, issues: IssueList) -> Picture | None:
     try:
-        image = _adapter(RawImage).validate_python(raw)
+        image = adapter(RawImage).validate_python(raw)
         regions, complete = list(_numbered(image.get("regions", ()))), True
     except ValidationError:
         image, regions, complete = _picture_slowly(raw, file, place, issues)
@@ -165,12 +160,11 @@ def _picture_slowly(
     complete = isinstance(given, list | dict) or given is None
     for at, element in _numbered(given) if isinstance(given, list | dict) else ():
         try:
-            regions.append((at, _adapter(RawRegion).validate_python(element)))
+            regions.append((at, adapter(RawRegion).validate_python(element)))
         except ValidationError as error:
             complete = False
-            fault = max(error.errors(include_url=False, include_context=False), key=lambda item: len(item["loc"]))
-            path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
-            message = f"{fault['msg']}, not {shown(fault['input'])}; the region was left out"
+            said, value, path = deepest_fault(error)
+            message = f"{said}, not {shown(value)}; the region was left out"
             _fault(issues, "region-invalid", message, file, f"{place}.regions[{at}]{path}")
     if not isinstance(raw.get("file_attributes"), dict | None):
         _fault(issues, "picture-invalid", "its file_attributes are no object", file, f"{place}.file_attributes")
@@ -233,10 +227,10 @@ def _record(
     try:
         if drawn is None:
             raise ValueError
-        region = _adapter(RawRegion).validate_python({"shape_attributes": drawn, "region_attributes": attributes})
+        region = adapter(RawRegion).validate_python({"shape_attributes": drawn, "region_attributes": attributes})
     except ValidationError as error:
-        fault = max(error.errors(include_url=False, include_context=False), key=lambda item: len(item["loc"]))
-        message = f"{fault['msg']}, not {shown(fault['input'])}; the region was left out"
+        fault, value, _ = deepest_fault(error)
+        message = f"{fault}, not {shown(value)}; the region was left out"
         _fault(issues, "region-invalid", message, file, place)
         pictures[name, size] = known._replace(complete=False)
     except ValueError:
@@ -278,16 +272,3 @@ def _at(value: Any, *names: str) -> Any:
 
 def _fault(issues: IssueList, code: str, message: str, file: str, place: str) -> None:
     issues.add(code, message, file=file, place=place, hint="Correct it in the file.")
-
-
-def _no_json(file: str, said: str) -> FormatError:
-    at = re.search(r"line (\d+) column (\d+)", said)
-    place = f"line {at[1]} column {at[2]}" if at else None
-    reason = said.split(" at line ")[0].strip()
-    where = f" ({place})" if place else ""
-    return FormatError(
-        f"{file} is no JSON: {reason}{where}",
-        file=file,
-        place=place,
-        hint="The file may be cut off; get it again or correct it there.",
-    )
