@@ -26,10 +26,10 @@ CONTEST = Contest(
     ],
     bound=(
         "Labels alone are converted: the pictures are not there, and neither needs them. Both write one XML file a"
-        " picture and the list of the split. dsetkit writes more: the outline of every polygon beside its box (236 MiB"
-        " in all, Datumaro 120 MiB, boxes alone), and finds meanwhile what VOC cannot say, for its report of losses."
+        " picture and the list of the split. dsetkit writes more: the outline of every polygon beside its box, where"
+        " Datumaro writes boxes alone, and finds meanwhile what VOC cannot say, for its report of losses."
         " Datumaro runs as `voc_detection`, which writes boxes; its `voc` would write pictures of the masks of crowds"
-        " besides, and take twice as long. What bounds dsetkit is reading (see `coco`) and then the file system:"
+        " besides. What bounds dsetkit is reading (see `coco`) and then the file system:"
         " 20,000 files are made one after another, while the next texts are made on the other core, by Arrow, from"
         " columns. Its files appear all at once, by one rename; neither syncs each file to the disk."
     ),
