@@ -14,9 +14,10 @@ def say(steps: Mapping[str, float], facts: Mapping[str, int], who: str, to: str)
         data = path.read_bytes()
         files, size = files + 1, size + len(data)
         objects += data.count(b"<object>") if to.startswith("voc") else data.count(b"\n")
-    # Crowds are left out of YOLO by Datumaro, so that only of VOC the objects have to be the same.
+    # Datumaro leaves crowds out of YOLO, and pictures without an object out of VOC: only VOC's objects must be the same.
     name = "objects" if to.startswith("voc") else f"lines ({who})"
-    print(json.dumps({"steps": steps, "facts": {**facts, "label files": files, name: objects, "written_bytes": size}}))
+    found = {f"label files ({who})": files, name: objects, "written_bytes": size}
+    print(json.dumps({"steps": steps, "facts": {**facts, **found}}))
 
 
 def _label_files(folder: Path, to: str) -> Iterator[Path]:
