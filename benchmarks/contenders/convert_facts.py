@@ -14,7 +14,7 @@ def say(steps: Mapping[str, float], facts: Mapping[str, int], who: str, to: str)
         data = path.read_bytes()
         files, size = files + 1, size + len(data)
         objects += data.count(b"<object>") if to.startswith("voc") else data.count(b"\n")
-    # Datumaro leaves crowds out of YOLO, and pictures without an object out of VOC: only VOC's objects must be the same.
+    # Datumaro leaves crowds out of YOLO, and pictures without an object out of VOC: only VOC's objects are the same.
     name = "objects" if to.startswith("voc") else f"lines ({who})"
     found = {f"label files ({who})": files, name: objects, "written_bytes": size}
     print(json.dumps({"steps": steps, "facts": {**facts, **found}}))
