@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.join import join
@@ -14,6 +15,14 @@ from dsetkit.formats.pictures import PictureIndex, reduce_name
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Severity
+
+
+class Claim(Protocol):
+    """A label file, the picture it is taken to be about, and the one that is called like it."""
+
+    path: str
+    key: str
+    own: str | None
 
 
 @dataclass
@@ -43,7 +52,7 @@ class PerPicture:
         """One row a picture. Of several files about one picture all are taken, but those that say the same again."""
         for file in files:
             self._match(file)
-        self._settle(files)
+        settle(files, self.pictures)
         sets: list[dict[str, Row]] = [{}]
         seen: dict[str, list[LabelFile]] = {}
         for file in files:
@@ -51,10 +60,9 @@ class PerPicture:
             before.append(file)
             if len(before) > 1:
                 if any(other.row == file.row for other in before[:-1]):
-                    self._twice(before, "labels-repeated", "info", "says the same again", "It was left out.")
+                    note_repeated(before, self.issues)
                     continue
-                said = "is about a picture that another file labels"
-                self._twice(before, "labels-twice", "warning", said, "Both were taken; take one away.")
+                note_twice(before, self.issues)
             place = len(before) - 1
             sets += [{} for _ in range(place + 1 - len(sets))]
             row = {"key": file.key, **file.row, **self._subset(file)}
@@ -98,30 +106,43 @@ class PerPicture:
             self.issues.add("picture-ambiguous", message, file=file.path, hint=hint)
         file.key = made_key(file.path, file.names)
 
-    def _settle(self, files: Sequence[LabelFile]) -> None:
-        """Of several files that name one picture, those called like another picture get that one.
 
-        Where pictures are absent, so that names cannot be checked, they get a key made of their own path.
-        """
-        claims: dict[str, list[LabelFile]] = {}
-        for file in files:
-            claims.setdefault(file.key, []).append(file)
-        for key, claiming in claims.items():
-            if len(claiming) < 2:
+def settle(files: Sequence[Claim], pictures: PictureIndex) -> None:
+    """Of several files that name one picture, those called like another picture get that one.
+
+    Where pictures are absent, so that names cannot be checked, they get a key made of their own path.
+    """
+    claims: dict[str, list[Claim]] = {}
+    for file in files:
+        claims.setdefault(file.key, []).append(file)
+    for key, claiming in claims.items():
+        if len(claiming) < 2:
+            continue
+        fitting = [file for file in claiming if stem_of(file.path).casefold() == stem_of(key).casefold()]
+        stays = fitting or claiming[:1]
+        for file in claiming:
+            if any(file is other for other in stays):
                 continue
-            fitting = [file for file in claiming if stem_of(file.path).casefold() == stem_of(key).casefold()]
-            stays = fitting or claiming[:1]
-            for file in claiming:
-                if any(file is other for other in stays):
-                    continue
-                if file.own is not None and file.own not in claims:
-                    file.key = file.own
-                elif key not in self.pictures:
-                    file.key = f"{without_extension(file.path)}{extension_of_path(key)}"
+            if file.own is not None and file.own not in claims:
+                file.key = file.own
+            elif key not in pictures:
+                file.key = f"{without_extension(file.path)}{extension_of_path(key)}"
 
-    def _twice(self, files: Sequence[LabelFile], code: str, severity: Severity, said: str, hint: str) -> None:
-        message = f"it {said}: {files[0].path} is about {files[0].key} too"
-        self.issues.add(code, message, severity=severity, file=files[-1].path, hint=hint)
+
+def note_repeated(files: Sequence[Claim], issues: IssueList) -> None:
+    """Note that the last of these files about one picture says the same as one before, and was left out."""
+    _note_twice(files, issues, "labels-repeated", "info", "says the same again", "It was left out.")
+
+
+def note_twice(files: Sequence[Claim], issues: IssueList) -> None:
+    """Note that the last of these files is about a picture that others label; all are taken."""
+    said = "is about a picture that another file labels"
+    _note_twice(files, issues, "labels-twice", "warning", said, "Both were taken; take one away.")
+
+
+def _note_twice(files: Sequence[Claim], issues: IssueList, code: str, severity: Severity, said: str, hint: str) -> None:
+    message = f"it {said}: {files[0].path} is about {files[0].key} too"
+    issues.add(code, message, severity=severity, file=files[-1].path, hint=hint)
 
 
 def made_key(path: str, names: Iterable[str]) -> str:

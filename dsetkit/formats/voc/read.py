@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.join import join
 from dsetkit.formats.labelset import LabelSet
-from dsetkit.formats.matching import ByStem, closest, extension_of_path, stem_of, subset_of_folders, without_extension
+from dsetkit.formats.matching import ByStem, closest, stem_of, subset_of_folders, without_extension
+from dsetkit.formats.per_picture import note_repeated, note_twice, settle
 from dsetkit.formats.pictures import PictureIndex, reduce_name
 from dsetkit.formats.voc.sets import mask_issue, read_labelmap, read_lists
 from dsetkit.formats.voc.xml import MAX_XML_BYTES, VocDocument, XmlRefusedError, parse_xml, read_document
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
-from dsetkit.spec.issue import Severity
 
 if TYPE_CHECKING:
     from dsetkit.storage.tree import Tree
@@ -72,7 +72,8 @@ class VocReader:
 
     def label_set(self, documents: Sequence[tuple[str, VocDocument]]) -> LabelSet:
         """All rows, with subsets."""
-        labelled = self._settle([self._match(path, document) for path, document in documents])
+        labelled = [self._match(path, document) for path, document in documents]
+        settle(labelled, self.pictures)
         members = self._subsets(labelled)
         sets: list[dict[str, Row]] = [{}]
         seen: dict[str, list[_Labelled]] = {}
@@ -81,10 +82,9 @@ class VocReader:
             before.append(item)
             if len(before) > 1:
                 if any(other.document.annotations == item.document.annotations for other in before[:-1]):
-                    self._twice(before, "labels-repeated", "info", "says the same again", "It was left out.")
+                    note_repeated(before, self.issues)
                     continue
-                said = "is about a picture that another file labels"
-                self._twice(before, "labels-twice", "warning", said, "Both were taken; take one away.")
+                note_twice(before, self.issues)
             place = len(before) - 1
             sets += [{} for _ in range(place + 1 - len(sets))]
             sets[place][item.key] = self._row(item, members.get(item.key, ()))
@@ -157,28 +157,6 @@ class VocReader:
         named = reduce_name(names[0]) if document.filename and names else ""
         return named or without_extension(path)
 
-    def _settle(self, labelled: list[_Labelled]) -> list[_Labelled]:
-        """Of several files that name one picture, those called like another picture get that one.
-
-        Where pictures are absent, so that names cannot be checked, they get a key made of their own path.
-        """
-        claims: dict[str, list[_Labelled]] = {}
-        for item in labelled:
-            claims.setdefault(item.key, []).append(item)
-        for key, items in claims.items():
-            if len(items) < 2:
-                continue
-            fitting = [item for item in items if stem_of(item.path).casefold() == stem_of(key).casefold()]
-            stays = fitting or items[:1]
-            for item in items:
-                if any(item is other for other in stays):
-                    continue
-                if item.own is not None and item.own not in claims:
-                    item.key = item.own
-                elif key not in self.pictures:
-                    item.key = f"{without_extension(item.path)}{extension_of_path(key)}"
-        return labelled
-
     def _subsets(self, labelled: Sequence[_Labelled]) -> dict[str, tuple[str, ...]]:
         """Key → subsets: of the lists, or, where there is no list, of folders."""
         paths = dict.fromkeys((*self.pictures.paths, *(item.key for item in labelled)))
@@ -201,7 +179,3 @@ class VocReader:
         used = (row["category"] for item in labelled for row in item.document.annotations if "category" in row)
         names = dict.fromkeys((*colors, *used))
         return [Category(name=name, index=index, color=colors.get(name)) for index, name in enumerate(names)]
-
-    def _twice(self, items: Sequence[_Labelled], code: str, severity: Severity, said: str, hint: str) -> None:
-        message = f"it {said}: {items[0].path} is about {items[0].key} too"
-        self.issues.add(code, message, severity=severity, file=items[-1].path, hint=hint)
