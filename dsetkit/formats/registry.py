@@ -36,6 +36,7 @@ _OWN = {
     "cvat": "dsetkit.formats.cvat.format:Cvat",
     "datumaro": "dsetkit.formats.datumaro.format:Datumaro",
     "dota": "dsetkit.formats.dota.format:Dota",
+    "dota_results": "dsetkit.formats.dota_results.format:DotaResults",
     "dsetkit": "dsetkit.formats.dsetkit.format:Dsetkit",
     "ground_truth": "dsetkit.formats.ground_truth.format:GroundTruth",
     "hf_folder": "dsetkit.formats.hf_folder.format:HfFolder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 
 from dsetkit.errors import FormatError
 from dsetkit.spec.pointer import fetch_hint, pointer_kind
@@ -23,6 +24,22 @@ _MARKS = (
 
 def read_label_bytes(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) -> bytes:
     """The bytes of a label file; raises ``FormatError`` for one that is too large or empty."""
+    _check_size(tree, path, limit_bytes)
+    data = tree.read(path)
+    if not data or data.isspace():
+        raise FormatError(f"{path} is empty", file=path, hint="Restore the file, or exclude it from the source.")
+    refuse_pointer(data[:1024], path)
+    return data
+
+
+def label_chunks(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) -> Iterator[bytes]:
+    """The bytes of a label file in portions; raises ``FormatError`` for one that is too large, or a pointer."""
+    _check_size(tree, path, limit_bytes)
+    refuse_pointer(tree.read_head(path, 1024), path)
+    yield from tree.chunks(path)
+
+
+def _check_size(tree: Tree, path: str, limit_bytes: int) -> None:
     size = tree.entries[path].size_bytes
     if size > limit_bytes:
         raise FormatError(
@@ -30,11 +47,6 @@ def read_label_bytes(tree: Tree, path: str, limit_bytes: int = MAX_LABEL_BYTES) 
             file=path,
             hint="Split the label file into smaller ones.",
         )
-    data = tree.read(path)
-    if not data or data.isspace():
-        raise FormatError(f"{path} is empty", file=path, hint="Restore the file, or exclude it from the source.")
-    refuse_pointer(data[:1024], path)
-    return data
 
 
 def refuse_pointer(head: bytes, path: str) -> None:

@@ -6,15 +6,16 @@ others are polygons. Facts on top of a file (``imagesource``, ``gsd``) are attri
 one of the annotation. Annotations are numbered from 0 in each file; categories are sorted by name.
 
 Layout: ``[<split>/]labelTxt/<name>.txt`` and ``[<split>/]images/<name>.png``; any folders are read. Definition:
-https://captain-whu.github.io/DOTA/dataset.html. Not read: its results (``Task1_<category>.txt``).
+https://captain-whu.github.io/DOTA/dataset.html. Its results (``Task1_<category>.txt``) are the
+format ``dota_results``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
+from dsetkit.formats.base import Capabilities, Detection, Export, Options
 from dsetkit.formats.dota.files import find_files, in_label_folder, look, picture_twin, texts
 from dsetkit.formats.dota.text import read_text, rows_of_lines
 from dsetkit.formats.dota.write import DotaPlan, render
@@ -24,17 +25,17 @@ from dsetkit.formats.loss import Ledger
 from dsetkit.formats.matching import subset_of_folders
 from dsetkit.formats.per_picture import LabelFile, PerPicture
 from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.rendered import Rendered, RenderedFormat
 from dsetkit.formats.text import decode, read_label_bytes
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
-from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
 MAX_LABEL_BYTES = 64 * 1024 * 1024
 _LOOKED_AT = 8
 
 
-class Dota(Format):
+class Dota(RenderedFormat):
     """Oriented boxes of aerial pictures."""
 
     name = "dota"
@@ -106,18 +107,8 @@ class Dota(Format):
         """Names of everything."""
         return DotaPlan(export, self.capabilities, ledger)
 
-    def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """The row as it is read back."""
-        return render(row, prepared, ledger)[0]
-
-    def write(self, export: Export, sink: Sink, options: Options) -> None:
-        """Pictures and label files."""
-        ledger = Ledger(self.name)
-        plan = self.prepare(export, options, ledger)
-        for row in export.rows():
-            carried, text = render(row, plan, ledger)
-            picture = export.picture(row)
-            if picture is not None:
-                sink.write(carried["key"], picture)
-            if text is not None:
-                sink.write(f"{plan.folder_of(row)}labelTxt/{plan.names.stem(row['key'])}.txt", text.encode())
+    def render(self, row: Row, prepared: DotaPlan, ledger: Ledger) -> Rendered:
+        """The row as read back, and its text file; none where nobody labelled it."""
+        carried, text = render(row, prepared, ledger)
+        path = f"{prepared.folder_of(row)}labelTxt/{prepared.names.stem(row['key'])}.txt"
+        return Rendered(carried, [] if text is None else [(path, text.encode)])

@@ -107,7 +107,7 @@ def _read_header(name: str, value: str, facts: Row, file: str, number: int, issu
         facts[name] = float(value)
         return
     hint = "Write metres a pixel, or null."
-    message = f"gsd is {_short(value)!r}, which is no length; it was left out"
+    message = f"gsd is {short(value)!r}, which is no length; it was left out"
     issues.add("header-malformed", message, severity="warning", file=file, place=f"line {number}", hint=hint)
 
 
@@ -118,9 +118,9 @@ def _parse(text: str, number: int) -> Line | str:
         return f"{len(words)} words, where eight numbers and a category are the least"
     corners: list[float] = []
     for word in words[:8]:
-        value = float(word) if len(word) < 64 and _NUMBER.fullmatch(word) else math.nan
-        if not abs(value) < LIMIT_PX:
-            return f"{_short(word)!r} is not a usable number"
+        value = number_of(word)
+        if value is None:
+            return f"{short(word)!r} is not a usable number"
         corners.append(value)
     rest = words[8:]
     difficult = 0
@@ -132,5 +132,12 @@ def _parse(text: str, number: int) -> Line | str:
     return Line(number, tuple(corners), category, difficult)
 
 
-def _short(text: str) -> str:
+def number_of(word: str) -> float | None:
+    """A number that is written in full and may be a coordinate; None for another word."""
+    value = float(word) if len(word) < 64 and _NUMBER.fullmatch(word) else math.nan
+    return value if abs(value) < LIMIT_PX else None
+
+
+def short(text: str) -> str:
+    """A word for a message: its beginning, without what cannot be printed."""
     return "".join(c if c.isprintable() else "?" for c in text[:40])

@@ -1,7 +1,8 @@
-"""IDX: the files of MNIST, Fashion-MNIST, KMNIST and EMNIST.
+"""IDX: the files of MNIST, Fashion-MNIST, KMNIST, EMNIST and QMNIST.
 
-Definition: https://yann.lecun.com/exdb/mnist ("FILE FORMATS FOR THE MNIST DATABASE"): a big-endian header, then bytes.
-Read are images of one byte a pixel (``idx3-ubyte``) and labels of one byte (``idx1-ubyte``), also packed by gzip.
+Definition: https://yann.lecun.com/exdb/mnist ("FILE FORMATS FOR THE MNIST DATABASE"): a header and numbers, big-endian.
+Read are images of one byte a pixel (``idx3-ubyte``) and labels, one number each (``idx1-ubyte``, ``idx1-int``, ...; of
+any element type, whole numbers), or QMNIST's eight (``idx2-int``), also packed by gzip or xz.
 
 Pictures and keys. A picture is given out as a grey PNG, nothing is lost. Files belong together whose names differ in
 the words for what they hold alone (``train-images-idx3-ubyte.gz``, ``train-labels-idx1-ubyte.gz``); the picture of
@@ -11,7 +12,10 @@ whose name begins with ``emnist`` are turned back, others are not, unless the op
 
 Labels. One ``image_label`` a picture with the id ``0``. Categories are called as their number, in the order of numbers,
 unless names are given: by the option ``names``, by EMNIST's ``<set>-mapping.txt`` (label, then character codes) or by a
-list (``labels.txt``, ``classes.txt``, one a line, from 0) beside the files. There are no coordinates, so no frame.
+list (``labels.txt``, ``classes.txt``, one a line, from 0) beside the files. A label below 0, or that is no whole
+number, is none. The other columns of QMNIST (https://github.com/facebookresearch/qmnist: series, writer, index of the
+digit of that writer, NIST's class code, global index) are attributes of the sample. There are no coordinates, so no
+frame.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from typing import Any, ClassVar
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, HeldPicture, Options, choose
-from dsetkit.formats.idx.files import IMAGES, LABELS, IdxFile, idx_paths, magic_of, read_header, set_of
-from dsetkit.formats.idx.read import IdxReader, check_names, is_transposed, name_lists
+from dsetkit.formats.idx.files import IMAGES, IdxFile, idx_paths, magic_of, may_be_idx, packing_of, read_header, set_of
+from dsetkit.formats.idx.names import check_names, name_lists
+from dsetkit.formats.idx.read import IdxReader, is_transposed
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.pixels import PixelForm, PixelReader
@@ -39,9 +44,9 @@ class Idx(Format):
 
     name = "idx"
     title = "IDX (MNIST)"
-    extensions: ClassVar[frozenset[str]] = frozenset({".idx", ".idx1-ubyte", ".idx3-ubyte", ".gz"})
+    extensions: ClassVar[frozenset[str]] = frozenset({".idx", ".idx1-ubyte", ".idx2-int", ".idx3-ubyte", ".gz", ".xz"})
     sizes_known = True
-    looks_for = "files called like train-images-idx3-ubyte or train-labels-idx1-ubyte, also .gz"
+    looks_for = "files called like train-images-idx3-ubyte or train-labels-idx1-ubyte, also .gz and .xz"
     capabilities = Capabilities(
         kinds=frozenset({"image_label"}), categories="all", subsets="one", names="fixed", writes=False
     )
@@ -56,7 +61,7 @@ class Idx(Format):
         if not paths:
             return None
         for path in paths:
-            if magic_of(tree, path) in (IMAGES, LABELS):
+            if may_be_idx(magic_of(tree, path)):
                 return Detection(self.name, 0.95, f"found {path}, which begins as IDX does")
         return Detection(self.name, 0.4, f"found {paths[0]}, which is called as IDX files are")
 
@@ -74,12 +79,12 @@ class Idx(Format):
         transposed = choose(options, "transposed", _TRANSPOSED, "auto")
         check_names(options)
         seen: set[str] = set()
-        for path in sorted(idx_paths(tree), key=lambda path: (path.lower().endswith(".gz"), path.encode())):
+        for path in sorted(idx_paths(tree), key=lambda path: (packing_of(path) != "", path.encode())):
             try:
                 file = read_header(tree, path)
             except FormatError:  # told of when the labels are read
                 continue
-            if file.magic == IMAGES and set_of(path) not in seen:
+            if file.is_images and set_of(path) not in seen:
                 seen.add(set_of(path))
                 yield from _pictures(tree, file, transposed)
 
@@ -107,7 +112,7 @@ def _pictures(tree: Tree, file: IdxFile, transposed: str) -> Iterator[HeldPictur
         start = file.start + number * form.size_bytes
         read: Any
         if file.packed:
-            read = picked(tree, file.path, _open, _pick, start, form)
+            read = picked(tree, file.path, _OPENERS[file.packed], _pick, start, form)
         else:
             read = PixelReader(tree.range_reader(file.path, start, form.size_bytes), form)
         yield HeldPicture(key_of(name, number), file.path, read, form.size_bytes)
@@ -118,8 +123,15 @@ def key_of(name: str, number: int) -> str:
     return f"{name}/{number:06d}.png"
 
 
-def _open(data: bytes) -> Unpacked:
+def _open_gz(data: bytes) -> Unpacked:
     return Unpacked(data, "gz")
+
+
+def _open_xz(data: bytes) -> Unpacked:
+    return Unpacked(data, "xz")
+
+
+_OPENERS = {"gz": _open_gz, "xz": _open_xz}
 
 
 def _pick(unpacked: Unpacked, start: int, form: PixelForm) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 from lxml import etree
 
 from dsetkit.formats.issues import IssueList
-from dsetkit.formats.voc.xml import XmlRefusedError, parse_xml
+from dsetkit.formats.xml_text import XmlRefusedError, parse_xml
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dsetkit.formats.voc.xml import MAX_XML_BYTES
+from dsetkit.formats.xml_text import MAX_XML_BYTES
 from dsetkit.storage.tree import Tree
 
 HEAD_BYTES = 64 * 1024

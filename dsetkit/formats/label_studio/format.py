@@ -13,6 +13,10 @@ what people made of it is ``based_on`` it. What was skipped, or rejected by a re
 choices are labels, texts are captions, ratings and numbers attributes of the sample, as are further fields of the data.
 Not read: the history of an annotation, comments, and how large a key point is drawn.
 
+Files are read a piece at a time, and rows are kept as columns, so that memory grows with these and not with the text.
+A picture that stands in a task itself (a ``data:`` URL) is taken where there is no file of it (``file_upload``); its
+key is the file's name and the task's number in it (``tasks/000007.png``).
+
 Written are ``tasks.json``, ``label_config.xml`` (for the project to import into) and ``images/<key>``. What Label
 Studio has no place for goes along in ``meta`` (see ``own``), which it keeps. A project refuses annotations of people it
 does not know, so annotators are written there too, unless the option ``annotators`` says otherwise.
@@ -20,27 +24,29 @@ does not know, so annotators are written there too, unless the option ``annotato
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
+from dsetkit.formats.base import Capabilities, Detection, Export, Format, HeldPicture, Options, choose
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.label_studio.config import Config, is_xml_text, read_config
 from dsetkit.formats.label_studio.files import find_configs, find_files
+from dsetkit.formats.label_studio.held import held_pictures
 from dsetkit.formats.label_studio.own import ANNOTATION_FIELDS, SAMPLE_FIELDS
 from dsetkit.formats.label_studio.plan import TasksPlan, carry
 from dsetkit.formats.label_studio.read import TasksReader
+from dsetkit.formats.label_studio.task_pictures import Reading
 from dsetkit.formats.label_studio.write import write
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.pictures import PictureIndex
-from dsetkit.formats.text import read_label_bytes
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.sample import Provenance
 from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
+_PICTURES = ("auto", "files")
 _MOST = 20
 """How many JSON files at most ``detect`` looks into."""
 
@@ -70,6 +76,7 @@ class LabelStudio(Format):
     )
     options: ClassVar[Mapping[str, str]] = {
         "image_key": "the field of a task's data that holds the picture; found where it is left out",
+        "pictures": "auto (those inside tasks are taken where there is no file of theirs) or files (they are not)",
         "image_prefix": (
             "what stands before a picture's path in the tasks written: /data/local-files/?d= where it is left out "
             "(serve the exported folder as local files), or where the pictures are put, as s3://bucket/folder/"
@@ -94,21 +101,27 @@ class LabelStudio(Format):
         """Labelling configurations."""
         return [path for path in self.label_files(tree) if path.lower().endswith(".xml")]
 
+    def held(self, tree: Tree, options: Options) -> Iterable[HeldPicture]:
+        """Pictures that stand in tasks as ``data:`` URLs."""
+        if choose(options, "pictures", _PICTURES, "auto") == "files":
+            return ()
+        tasks = _task_files(tree)
+        index = PictureIndex(None, self.pictures(tree))
+        return held_pictures(tree, tasks, index, _config(tree, tasks, IssueList()), _image_key(options))
+
     def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
         """All files, joined by picture."""
-        tasks = [file.path for file in find_files(labels)]
+        is_holding = choose(options, "pictures", _PICTURES, "auto") == "auto"
+        tasks = _task_files(labels)
         if not tasks:
-            tasks = [path for path in labels.entries if path.lower().endswith(".json")]
-            if len(tasks) != 1:
-                raise self.no_labels(labels)
-        issues, config = IssueList(), Config()
-        for path in find_configs(labels, tasks):
-            read_config(labels.read(path), path, config, issues)
-        key = options.get("image_key")
-        reader = TasksReader(pictures, config, issues, str(key) if key else None)
+            raise self.no_labels(labels)
+        issues = IssueList()
+        config = _config(labels, tasks, issues)
+        reading = Reading(pictures, config.image_keys, _image_key(options), is_holding)
+        reader = TasksReader(labels, reading, config, issues)
         with collector_paused():
             for path in tasks:
-                reader.add(path, read_label_bytes(labels, path))
+                reader.add(path)
             return reader.finish()
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> TasksPlan:
@@ -131,3 +144,21 @@ class LabelStudio(Format):
         """See the module's description."""
         plan = self.prepare(export, options, Ledger(self.name))
         write(export, sink, plan, self.capabilities)
+
+
+def _task_files(tree: Tree) -> list[str]:
+    """The files with tasks; the only JSON file where none looks like one."""
+    found = [file.path for file in find_files(tree)]
+    every = [path for path in tree.entries if path.lower().endswith(".json")]
+    return found or (every if len(every) == 1 else [])
+
+
+def _config(tree: Tree, tasks: list[str], issues: IssueList) -> Config:
+    config = Config()
+    for path in find_configs(tree, tasks):
+        read_config(tree.read(path), path, config, issues)
+    return config
+
+
+def _image_key(options: Options) -> str | None:
+    return str(options["image_key"]) if options.get("image_key") else None

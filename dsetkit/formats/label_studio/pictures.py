@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from dsetkit.formats.inline import is_inline
 from dsetkit.formats.notes import bucket_path
 from dsetkit.imaging.media import PICTURE_EXTENSIONS
 
@@ -45,13 +46,14 @@ def texts_of(value: Any) -> list[str]:
 
 
 def names_of(text: str, file_upload: Any) -> list[str]:
-    """The names by which a picture may be found, best first; none where it is embedded in the task itself.
+    """The names by which a picture may be found, best first; of one that stands in the task itself only those.
 
     ``/data/local-files/?d=a/1.jpg`` is ``a/1.jpg``; a proxy's ``?fileuri=`` names what it stands for; an upload bears 8
     digits that Label Studio put before its name; ``file_upload`` is the name of what was uploaded.
     """
-    if text.startswith("data:"):
-        return []
+    if is_inline(text):
+        is_named = isinstance(file_upload, str) and _is_picture(file_upload)
+        return [file_upload, _UPLOAD.sub(r"\1", file_upload)] if is_named else []
     in_bucket = bucket_path(text)
     if in_bucket is not None:
         return [in_bucket]
@@ -87,12 +89,14 @@ def _from_query(text: str) -> list[str]:
 
 def uri_of(text: str) -> str | None:
     """Where the picture is, if that is a URL; without a signature, which is a secret."""
-    if "://" not in text or text.startswith("data:"):
+    if "://" not in text or is_inline(text):
         return None
     return text.partition("?")[0] if _SIGNED.search(text) else text
 
 
 def _is_picture(name: str) -> bool:
+    if is_inline(name):
+        return name[5:11].lower() == "image/"
     path = name.partition("?")[0] if "local-files" not in name else name
     dot = path.rfind(".")
     return dot >= 0 and path[dot:].lower() in PICTURE_EXTENSIONS

@@ -1,4 +1,4 @@
-"""Task files as a list of tasks in one form, whatever they are: exports, JSON-MIN, single annotations with a task."""
+"""Task files as lists of tasks in one form, whatever they are: exports, JSON-MIN, single annotations with a task."""
 
 from __future__ import annotations
 
@@ -9,20 +9,35 @@ from typing import Any
 from pydantic_core import from_json
 
 from dsetkit.errors import FormatError
+from dsetkit.formats.json_stream import NotInPieces, Piece, list_pieces
 from dsetkit.formats.json_text import no_json
 from dsetkit.formats.notes import FileNotes, shown
-from dsetkit.formats.text import utf8_json
+from dsetkit.formats.text import label_chunks, read_label_bytes, utf8_json
 from dsetkit.spec.arrow import Row
+from dsetkit.storage.tree import Tree
 
 _MIN_OWN = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"})
 _LABELS_KEY = re.compile(r"(?:rectangle|polygon|brush|bitmask|keypoint|ellipse|vector)?labels\Z")
 
 
-def parse(data: bytes, path: str) -> list[Any]:
-    """What stands in the file, element by element; a single task or annotation is a list of one.
+def task_pieces(tree: Tree, path: str) -> Iterator[Piece]:
+    """What stands in the file, some elements at a time; a single task or annotation is a list of one.
 
     Raises ``FormatError`` for what is no JSON, naming line and column, or holds no tasks.
     """
+    done = 0
+    try:
+        for piece in list_pieces(label_chunks(tree, path)):
+            done = piece.first + len(piece.elements)
+            yield piece
+    except NotInPieces:
+        data = read_label_bytes(tree, path)
+        elements = _parse(data, path)
+        text = data if utf8_json(data, path) in (data, data[3:]) else b""
+        yield Piece(done, elements[done:], text, 0)
+
+
+def _parse(data: bytes, path: str) -> list[Any]:
     try:
         document = from_json(utf8_json(data, path))
     except (ValueError, RecursionError) as error:
@@ -38,12 +53,12 @@ def parse(data: bytes, path: str) -> list[Any]:
     return document
 
 
-def iter_tasks(elements: list[Any], controls: Collection[str], notes: FileNotes) -> Iterator[tuple[int, Row]]:
-    """Place and task of each element: dicts with a ``data`` dict. What is none is an issue.
+def iter_tasks(piece: Piece, controls: Collection[str], notes: FileNotes) -> Iterator[tuple[int, Row]]:
+    """Number and task of each element: dicts with a ``data`` dict. What is none is an issue.
 
     ``controls`` are names of tags whose values in JSON-MIN are choices or text, as a configuration says.
     """
-    for index, element in enumerate(elements):
+    for index, element in enumerate(piece.elements, piece.first):
         if isinstance(element, dict) and isinstance(element.get("data"), dict):
             yield index, element
         elif isinstance(element, dict) and isinstance(element.get("task"), dict) and "result" in element:

@@ -1,34 +1,27 @@
-"""VIA's files as text: JSON checked whole by pydantic-core, region by region only where something is wrong; and CSV.
+"""VIA's JSON as text: checked whole by pydantic-core, region by region only where something is wrong.
 
 Fields as ``via-2.x.y/src/via.js`` of https://github.com/ox-vgg/via writes and imports them, and those of version 1.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
-from dsetkit.errors import FormatError
+from dsetkit.formats.inline import is_inline
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.json_text import adapter, deepest_fault, no_json
 from dsetkit.formats.notes import shown
-from dsetkit.formats.text import decode, utf8_json
+from dsetkit.formats.text import utf8_json
+from dsetkit.formats.via.parsed import Number, Parsed, Picture, fault
+from dsetkit.formats.via.project3 import is_project3, parse_project3
 
-LIMIT_PX = 1e9
-"""A coordinate beyond this is taken for a fault."""
-CSV_COLUMNS = (
-    *("filename", "file_size", "file_attributes", "region_count", "region_id", "region_shape_attributes"),
-    "region_attributes",
-)
 PROJECT = "_via_img_metadata"
-_Number = Annotated[float, Field(allow_inf_nan=False, ge=-LIMIT_PX, le=LIMIT_PX)]
 
 
 class RawShape(TypedDict, total=False):
@@ -36,18 +29,18 @@ class RawShape(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     name: str
-    x: _Number
-    y: _Number
-    width: _Number
-    height: _Number
-    cx: _Number
-    cy: _Number
-    r: _Number
-    rx: _Number
-    ry: _Number
-    theta: _Number
-    all_points_x: list[_Number]
-    all_points_y: list[_Number]
+    x: Number
+    y: Number
+    width: Number
+    height: Number
+    cx: Number
+    cy: Number
+    r: Number
+    rx: Number
+    ry: Number
+    theta: Number
+    all_points_x: list[Number]
+    all_points_y: list[Number]
 
 
 class RawRegion(TypedDict, total=False):
@@ -67,29 +60,6 @@ class RawImage(TypedDict, total=False):
     file_attributes: dict[str, Any] | None
 
 
-class Picture(NamedTuple):
-    """A picture of a file; ``regions`` are those that are what they should be, each with its place in the file."""
-
-    name: str
-    size_bytes: int | None
-    attributes: Mapping[str, Any]
-    regions: list[tuple[str, Mapping[str, Any]]]
-    complete: bool
-    """False: a region was left out, with an issue."""
-    uri: str | None
-    place: str
-
-
-class Parsed(NamedTuple):
-    """One file."""
-
-    pictures: list[Picture]
-    defined: Mapping[str, Any]
-    """What a project defines: ``region`` and ``file``, each attribute by name."""
-    folder: str
-    """Where a project says its pictures are; empty where it does not."""
-
-
 def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     """A project or plain annotations; None for JSON that is neither. A region that is wrong is an issue.
 
@@ -101,6 +71,8 @@ def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
         raise no_json(file, str(error)) from None
     if not isinstance(document, dict):
         return None
+    if is_project3(document):
+        return parse_project3(document, file, issues)
     project = document if PROJECT in document else {}
     images = document.get(PROJECT, document)
     if isinstance(images, dict) and "regions" in images and "filename" in images:
@@ -110,15 +82,15 @@ def parse_json(data: bytes, file: str, issues: IssueList) -> Parsed | None:
     start = f"{PROJECT}." if project else ""
     found = [
         made
-        for name, raw in images.items()
-        if (made := _picture(raw, file, f"{start}{shown(name)}", issues)) is not None
+        for number, (name, raw) in enumerate(images.items())
+        if (made := _picture(raw, number, file, f"{start}{shown(name)}", issues)) is not None
     ]
     defined, core = project.get("_via_attributes"), _at(project, "_via_settings", "core")
     folder = core.get("default_filepath") if isinstance(core, dict) else None
     return Parsed(found, defined if isinstance(defined, dict) else {}, folder if isinstance(folder, str) else "")
 
 
-def _picture(raw: Any, file: str, place: str, issues: IssueList) -> Picture | None:
+def _picture(raw: Any, number: int, file: str, place: str, issues: IssueList) -> Picture | None:
     try:
         image = adapter(RawImage).validate_python(raw)
         regions, complete = list(_numbered(image.get("regions", ()))), True
@@ -126,17 +98,9 @@ def _picture(raw: Any, file: str, place: str, issues: IssueList) -> Picture | No
         image, regions, complete = _picture_slowly(raw, file, place, issues)
     name = image.get("filename")
     if not isinstance(name, str) or not name:
-        _fault(issues, "picture-invalid", "it names no file, so it was left out", file, f"{place}.filename")
+        fault(issues, "picture-invalid", "it names no file, so it was left out", file, f"{place}.filename")
         return None
-    if image.get("base64_img_data"):
-        issues.add(
-            "picture-embedded",
-            "the picture itself is in the file as text (base64_img_data), and is not read from there",
-            severity="warning",
-            file=file,
-            place=f"{place}.base64_img_data",
-            hint="Put the picture into a file beside it, named as it is named here.",
-        )
+    inline = image.get("base64_img_data")
     uri = image.get("fileref") or name
     web = isinstance(uri, str) and re.match(r"https?://", uri) is not None
     return Picture(
@@ -147,6 +111,8 @@ def _picture(raw: Any, file: str, place: str, issues: IssueList) -> Picture | No
         complete=complete,
         uri=re.split(r"[?#]", uri)[0] if web and isinstance(uri, str) else None,
         place=place,
+        number=number,
+        inline=name if is_inline(name) else inline if isinstance(inline, str) else "",
     )
 
 
@@ -165,92 +131,11 @@ def _picture_slowly(
             complete = False
             said, value, path = deepest_fault(error)
             message = f"{said}, not {shown(value)}; the region was left out"
-            _fault(issues, "region-invalid", message, file, f"{place}.regions[{at}]{path}")
+            fault(issues, "region-invalid", message, file, f"{place}.regions[{at}]{path}")
     if not isinstance(raw.get("file_attributes"), dict | None):
-        _fault(issues, "picture-invalid", "its file_attributes are no object", file, f"{place}.file_attributes")
+        fault(issues, "picture-invalid", "its file_attributes are no object", file, f"{place}.file_attributes")
         raw = {**raw, "file_attributes": None}
     return raw, regions, complete
-
-
-def parse_csv(data: bytes, file: str, issues: IssueList) -> Parsed | None:
-    """An exported table; None for one with other columns. A record that is wrong is an issue.
-
-    Raises ``FormatError`` for what is no text, or no CSV.
-    """
-    reader = csv.reader(io.StringIO(decode(data, file), newline=""), strict=True)
-    pictures: dict[tuple[str, str], Picture] = {}
-    places: list[int] = []
-    line = 1
-    try:
-        for cells in reader:
-            if not places:
-                places = csv_places(cells)
-                if not places:
-                    return None
-            elif cells:
-                _record([cells[at] if at < len(cells) else "" for at in places], pictures, file, line, issues)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise FormatError(
-            f"{file} is no proper CSV from line {line} on ({error})",
-            file=file,
-            place=f"line {line}",
-            hint="Look for a quote that is not closed there.",
-        ) from None
-    return Parsed(list(pictures.values()), {}, "")
-
-
-def csv_places(header: list[str]) -> list[int]:
-    """The place of each of ``CSV_COLUMNS``; empty where one is not there. Version 1 begins the line with ``#``."""
-    names = [name.strip().lstrip("#").strip() for name in header]
-    return [names.index(name) for name in CSV_COLUMNS] if set(names) >= set(CSV_COLUMNS) else []
-
-
-def _record(
-    cells: list[str], pictures: dict[tuple[str, str], Picture], file: str, line: int, issues: IssueList
-) -> None:
-    name, size, about, _, number, shape, said = cells
-    place = f"line {line}"
-    if not name:
-        _fault(issues, "picture-invalid", "it names no file, so it was left out", file, place)
-        return
-    uri = re.split(r"[?#]", name)[0] if re.match(r"https?://", name) else None
-    known = pictures.get((name, size))
-    if known is None:
-        attributes = _object(about, "file_attributes", file, place, issues)
-        size_bytes = int(size) if size.isascii() and size.isdigit() and 0 < len(size) < 16 and int(size) else None
-        known = pictures[name, size] = Picture(name, size_bytes, attributes or {}, [], True, uri, place)
-    drawn = _object(shape, "region_shape_attributes", file, place, issues)
-    if drawn == {}:
-        return
-    attributes = _object(said, "region_attributes", file, place, issues)
-    try:
-        if drawn is None:
-            raise ValueError
-        region = adapter(RawRegion).validate_python({"shape_attributes": drawn, "region_attributes": attributes})
-    except ValidationError as error:
-        fault, value, _ = deepest_fault(error)
-        message = f"{fault}, not {shown(value)}; the region was left out"
-        _fault(issues, "region-invalid", message, file, place)
-        pictures[name, size] = known._replace(complete=False)
-    except ValueError:
-        pictures[name, size] = known._replace(complete=False)
-    else:
-        known.regions.append((f"{place} (region {number[:10]})" if number else place, region))
-
-
-def _object(cell: str, column: str, file: str, place: str, issues: IssueList) -> dict[str, Any] | None:
-    """The JSON object in a cell; None, with an issue, where there is none."""
-    if not cell.strip():
-        return {}
-    try:
-        value = from_json(cell)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        _fault(issues, "row-malformed", f"its {column} are no JSON object; they were left out", file, place)
-        return None
-    return value
 
 
 def _numbered(regions: Any) -> Iterator[tuple[str, Any]]:
@@ -268,7 +153,3 @@ def _at(value: Any, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _fault(issues: IssueList, code: str, message: str, file: str, place: str) -> None:
-    issues.add(code, message, file=file, place=place, hint="Correct it in the file.")

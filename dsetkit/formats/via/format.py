@@ -1,7 +1,7 @@
-"""VIA: the VGG Image Annotator's projects and annotations, versions 1 and 2, as JSON or CSV.
+"""VIA: the VGG Image Annotator's projects and annotations: versions 1 and 2 as JSON or CSV, projects of version 3.
 
-Definition: ``via-2.x.y/src/via.js`` and ``CodeDoc.md`` of https://github.com/ox-vgg/via (``file_metadata``,
-``file_region``, ``import_annotations_from_csv``). Version 3, for video and audio, has another format and is not read.
+Definition: ``via-2.x.y/src/via.js``, ``via-2.x.y/CodeDoc.md`` (``file_metadata``, ``file_region``,
+``import_annotations_from_csv``) and ``via-3.x.y/src/js`` of https://github.com/ox-vgg/via.
 
 Frame and pixels. Numbers are pixels of the picture as a browser shows it, so upright, from its top-left corner, and are
 taken as they stand. An ellipse turns about its centre by ``theta`` radians, clockwise.
@@ -16,8 +16,15 @@ gives image labels, ``caption`` a caption, others are attributes of the sample. 
 not labelled: VIA lists all pictures that were opened. Folders named ``train``, ``val``, ``test`` above a file give its
 subset.
 
-Written: one project ``via_project.json``, its pictures below ``images/``; a project for each of the usual splits in a
-folder of that name.
+Version 3. Pictures are read; videos and sound, whose segments are of no picture, are an issue ``video-not-read``, and
+what compares several files is one ``view-of-several``. Its extreme rectangles are boxes, its extreme circles (three
+points) circles, its lines polylines; ids in its ``metadata`` become ``source_id``.
+
+A picture inside a file (base64, or a ``data:`` URL) is taken where there is no file of it; its key is its name seen
+from the file, or its number in it.
+
+Written: one project ``via_project.json`` of version 2, or of 3 by the option ``version`` (which cannot turn ellipses:
+they become polygons), its pictures below ``images/``; a project for each of the usual splits in a folder of that name.
 """
 
 from __future__ import annotations
@@ -27,8 +34,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
-from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
+from dsetkit.formats.base import Capabilities, Detection, Export, Format, HeldPicture, Options, choose
+from dsetkit.formats.carry import carry_row, convert, split_of, withdraw_labelled
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -36,15 +43,19 @@ from dsetkit.formats.matching import subset_of_folders
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places, safe_path
 from dsetkit.formats.via.files import label_files, looks_like_via, of_kind
+from dsetkit.formats.via.held import held_pictures
 from dsetkit.formats.via.meaning import Meaning
 from dsetkit.formats.via.read import RowMaker, ViaReader
 from dsetkit.formats.via.write import LABEL, SampleWriter, definitions, project_of
+from dsetkit.formats.via.write3 import project3_of, region_id
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
 _PROJECT = "via_project.json"
+_VERSIONS = ("2", "3")
+_PICTURES = ("auto", "files")
 
 
 class Via(Format):
@@ -67,6 +78,8 @@ class Via(Format):
     options: ClassVar[Mapping[str, str]] = {
         "category": "reading: the attribute of regions that is the category; found without it",
         "label": "reading: the attribute of pictures that is a label of the whole picture; found without it",
+        "pictures": "auto (those inside files are taken where there is no file of theirs) or files (they are not)",
+        "version": "writing: of VIA's project, 2 or 3; 2 without it",
     }
 
     def detect(self, tree: Tree) -> Detection | None:
@@ -81,9 +94,16 @@ class Via(Format):
         """JSON and CSV files that look like VIA's."""
         return label_files(tree, self.extensions)
 
+    def held(self, tree: Tree, options: Options) -> Iterable[HeldPicture]:
+        """Pictures inside files."""
+        if choose(options, "pictures", _PICTURES, "auto") == "files":
+            return ()
+        return held_pictures(tree, self.label_files(tree), PictureIndex(None, self.pictures(tree)))
+
     def read(self, labels: Tree, pictures: PictureIndex, options: Options) -> LabelSet:
         """One row a picture that files list."""
-        reader = ViaReader(labels, pictures)
+        is_holding = choose(options, "pictures", _PICTURES, "auto") == "auto"
+        reader = ViaReader(labels, pictures, is_holding=is_holding)
         paths = self.label_files(labels)
         alone = of_kind(labels, self.extensions)
         with collector_paused():
@@ -97,11 +117,16 @@ class Via(Format):
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> _Plan:
         """Places of pictures; names of all attributes."""
         categories = super().prepare(export, options, ledger)
+        version = choose({name: str(given) for name, given in options.items()}, "version", _VERSIONS, "2")
         places = Places()
         places.take(_PROJECT)
         maker = RowMaker(Meaning((), ()), LABEL, LABEL)
         paths = {row["key"]: places.take(f"{_folder(row)}images/{safe_path(row['key'])}") for row in export.rows()}
-        return _Plan(categories, paths, maker)
+        counts: dict[str, int] = {}
+        views: dict[str, int] = {}
+        for row in export.rows() if version == "3" else ():
+            views[row["key"]] = counts[_folder(row)] = counts.get(_folder(row), 0) + 1
+        return _Plan(categories, paths, maker, version, views)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
         """The row as it is read back."""
@@ -114,6 +139,7 @@ class Via(Format):
         images: dict[str, dict[str, Any]] = {}
         of_regions: dict[str, None] = {}
         of_files: dict[str, None] = {}
+        used: dict[str, None] = {}
         for row in export.rows():
             writer = self._render(row, plan, ledger)[1]
             picture = export.picture(row)
@@ -131,10 +157,17 @@ class Via(Format):
             of_files.update(dict.fromkeys(writer.attributes))
             for region in writer.regions:
                 of_regions.update(dict.fromkeys(region["region_attributes"]))
+                if LABEL in region["region_attributes"]:
+                    used[region["region_attributes"][LABEL]] = None
+            used.update(dict.fromkeys(writer.attributes.get(LABEL, ())))
         names = [category.name for category in plan.categories]
-        attributes = definitions(names, _without_label(of_regions), _without_label(of_files))
+        more = (_without_label(of_regions), _without_label(of_files))
         for folder, found in sorted((images or {"": {}}).items()):
-            project = project_of(folder.rstrip("/") or "dsetkit", found, attributes)
+            title = folder.rstrip("/") or "dsetkit"
+            if plan.version == "3":
+                project = project3_of(title, found, [*dict.fromkeys((*names, *used))], *more)
+            else:
+                project = project_of(title, found, definitions(names, *more))
             text = json.dumps(project, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             sink.write(f"{folder}{_PROJECT}", f"{text}\n".encode())
 
@@ -149,7 +182,14 @@ class Via(Format):
             del out["subsets"]
         writer = SampleWriter(row["key"], plan.maker, ledger)
         given = [_with_category(item, row["key"], ledger) for item in out.pop("annotations", ())]
+        if plan.version == "3":
+            given = [_without_turn(item, row["key"], ledger) for item in given if item is not None]
         writer.write([item for item in given if item is not None])
+        if plan.version == "3":
+            writer.carried = [
+                {**item, "source_id": region_id(plan.views[row["key"]], at)} if at < len(writer.regions) else item
+                for at, item in enumerate(writer.carried)
+            ]
         facts = writer.facts(out.pop("attributes", {}))
         if facts:
             out["attributes"] = facts
@@ -166,6 +206,9 @@ class _Plan:
     categories: tuple[Category, ...]
     paths: Mapping[str, str]
     maker: RowMaker
+    version: str
+    views: Mapping[str, int]
+    """Key → the number of the view that a project of version 3 has of it."""
 
 
 def _folder(row: Row) -> str:
@@ -180,6 +223,14 @@ def _with_category(item: Row, key: str, ledger: Ledger) -> Row | None:
         ledger.add("category-none", message, f"{key}#{item['id']}")
         return None
     return item
+
+
+def _without_turn(item: Row, key: str, ledger: Ledger) -> Row | None:
+    """Version 3 has no ellipse that is turned."""
+    if item["kind"] != "ellipse" or not item.get("ellipse", {}).get("angle"):
+        return item
+    ledger.add("kind-changed", "via 3 cannot turn an ellipse; it becomes polygon", f"{key}#{item['id']}")
+    return convert(item, "polygon")
 
 
 def _without_label(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsetkit.formats.issues import IssueList
-from dsetkit.formats.via.document import Picture
+from dsetkit.formats.via.parsed import Picture
 from dsetkit.spec.category import AttributeDefinition
 
 USUAL = ("label", "labels", "class", "classname", "category", "categoryname", "name", "type", "object", "objectname")
@@ -51,6 +51,11 @@ class Meaning:
     def label(self, wanted: str | None) -> str | None:
         """The attribute of pictures that is a label of the whole picture: ``wanted``, else one of a usual name."""
         return wanted if wanted is not None else _usual([*self.file, *self._of_pictures], OF_PICTURES)
+
+    def ids(self, category: str | None, label: str | None) -> dict[str, str]:
+        """What the options of these two attributes are called → their ids, as version 3 has them."""
+        given = (self.file.get(label or ""), self.region.get(category or ""))
+        return {name: oid for one in given if isinstance(one, dict) for name, oid in one.get("ids", {}).items()}
 
     def definitions(self, category: str | None) -> tuple[AttributeDefinition, ...]:
         """The other attributes of regions, as a project defines them."""

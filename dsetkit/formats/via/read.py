@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dsetkit.errors import FormatError
+from dsetkit.errors import FormatError, PictureError
+from dsetkit.formats.inline import check
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.matching import extension_of_path, subset_of_folders
 from dsetkit.formats.notes import FileNotes
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.text import read_label_bytes
-from dsetkit.formats.via.document import Parsed, Picture, parse_csv, parse_json
+from dsetkit.formats.via.document import parse_json
+from dsetkit.formats.via.held import inline_key
 from dsetkit.formats.via.meaning import CAPTION, Meaning, options_of, values_of
+from dsetkit.formats.via.parsed import Parsed, Picture
 from dsetkit.formats.via.shapes import ShapeError, read_shape
+from dsetkit.formats.via.table import parse_csv
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.storage.tree import Tree
@@ -25,9 +29,10 @@ MAX_BYTES = 1024**3
 class ViaReader:
     """Reads one tree; collects issues."""
 
-    def __init__(self, tree: Tree, pictures: PictureIndex) -> None:
+    def __init__(self, tree: Tree, pictures: PictureIndex, *, is_holding: bool = True) -> None:
         self.tree = tree
         self.pictures = pictures
+        self.is_holding = is_holding
         self.issues = IssueList()
         self.refused: list[FormatError] = []
         self.files: dict[str, Parsed] = {}
@@ -69,15 +74,31 @@ class ViaReader:
         """The picture's key; of several of its name the one of its size."""
         near = path.rpartition("/")[0]
         place = picture.place
-        names = [f"{folder.rstrip('/')}/{picture.name}", picture.name] if folder else [picture.name]
-        for name in names:
+        names = [f"{folder.rstrip('/')}/{picture.name}", picture.name] if folder else [*picture.names, picture.name]
+        for name in () if picture.name == picture.inline else names:
             found = self.pictures.candidates(name, near)
             if len(found) > 1 and self.pictures.tree is not None and picture.size_bytes is not None:
                 entries = self.pictures.tree.entries
                 found = tuple(item for item in found if entries[item].size_bytes == picture.size_bytes)
             if len(found) == 1:
                 return found[0]
+        if picture.inline:
+            return self._inline_key(picture, path)
         return self.pictures.key_of(picture.name, self.issues, near=near, file=path, place=place)
+
+    def _inline_key(self, picture: Picture, path: str) -> str:
+        """The key of a picture that is in the file; where it is no good its regions are kept all the same."""
+        media_type, hint = "", "Put the picture into a file beside it, named as it is named here."
+        try:
+            media_type = check(picture.inline)[1]
+        except PictureError as error:
+            message = f"the picture in the file is not read: {error.message}"
+            self.issues.add(error.code, message, file=path, place=picture.place, hint=hint)
+        key = inline_key(path, picture, media_type)
+        if media_type and self.is_holding and self.pictures.tree is not None and key not in self.pictures:
+            message = "the picture in the file is not read: the file is not UTF-8"
+            self.issues.add("picture-embedded", message, file=path, place=picture.place, hint=hint)
+        return key
 
     def _merged(self, known: Row, row: Row, picture: Picture, path: str, other: str) -> Row:
         """Of several that are about one picture all are taken, but those that say the same again."""
@@ -140,6 +161,8 @@ class RowMaker:
     def region(self, region: Mapping[str, Any], notes: FileNotes, place: str) -> Row:
         """A region as an annotation without an id. Raises ``ShapeError``."""
         row = read_shape(region.get("shape_attributes") or {})
+        if "mid" in region:  # of version 3
+            row["source_id"] = region["mid"]
         attributes: dict[str, Any] = {}
         for name, value in (region.get("region_attributes") or {}).items():
             if name == self.category and (said := values_of(value, self._options)):
@@ -156,6 +179,7 @@ class RowMaker:
     def categories(self) -> list[Category]:
         """Options in the order of the project, then what is used by first appearance."""
         given = {said: name for name, said in (*self._options.items(), *self._labels.items())}
+        given |= self.meaning.ids(self.category, self.label)
         definitions = self.meaning.definitions(self.category)
         return [
             Category(

@@ -8,8 +8,8 @@ from typing import Any
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.notes import FileNotes
-from dsetkit.formats.via.document import LIMIT_PX
 from dsetkit.formats.via.meaning import CAPTION, MAX_NAME
+from dsetkit.formats.via.parsed import LIMIT_PX
 from dsetkit.formats.via.read import RowMaker, says_something
 from dsetkit.formats.via.shapes import ShapeError, shapes_of
 from dsetkit.spec.arrow import Row

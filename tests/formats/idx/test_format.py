@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import pickle
 import struct
 import time
@@ -205,12 +206,13 @@ def test_the_wrong_magic(tmp_path: Path) -> None:
     put(tmp_path, train_images_idx3_ubyte=images(some(2), magic=0xD03), train_labels_idx1_ubyte=labels([0, 1]))
     found = read_labels(tmp_path, "idx")
     assert found.issues[0].describe() == (
-        "train-images-idx3-ubyte: byte 0: train-images-idx3-ubyte begins with 0x00000d03, where images have 0x00000803 "
-        "and labels 0x00000801. Only images of one byte a pixel (idx3-ubyte) and their labels (idx1-ubyte) are read. "
+        "train-images-idx3-ubyte: byte 2: train-images-idx3-ubyte has elements of the type 0x0d in 3 dimensions, so "
+        "neither images nor labels. Only images of one byte a pixel (idx3-ubyte) and their labels (idx1-ubyte, "
+        "idx2-int, ...) are read. "
         "[file-unreadable]"
     )
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0")
-    with pytest.raises(FormatError, match="train-images-idx3-ubyte begins with 0x00000d03"):
+    with pytest.raises(FormatError, match="train-images-idx3-ubyte has elements of the type 0x0d"):
         read_labels(tmp_path, "idx")
 
 
@@ -307,3 +309,103 @@ def test_detection_by_the_name_alone_is_unsure(tmp_path: Path) -> None:
     put(tmp_path, train_images_idx3_ubyte=b"none of it")
     found, _ = registry.detect(scan(tmp_path))
     assert (found.format, found.confidence) == ("idx", 0.4)
+
+
+def whole(array: Any, code: int) -> bytes:
+    array = np.asarray(array)
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def test_qmnist(tmp_path: Path) -> None:
+    """Eight columns: class, series, writer, digit of that writer, NIST's class, digit of all, twice unused."""
+    columns = [[7, 4, 2150, 3, 0x37, 61_234, 0, 0], [0, 1, 99, 12, 0x30, 5, 0, 0]]
+    data = whole(np.array(columns, ">i4"), 12)
+    put(tmp_path, qmnist_test_images_idx3_ubyte_gz=images(some(2)), qmnist_test_labels_idx2_int_gz=data)
+    put(tmp_path, qmnist_test_labels_idx1_ubyte_gz=labels([7, 0]))
+    found = read_labels(tmp_path)
+    first, second = found.rows
+    assert (first["key"], first["subsets"]) == ("qmnist-test/000000.png", ("test",))
+    assert first["annotations"][0]["category"] == "7"
+    assert first["attributes"] == {
+        "hsf_series": 4,
+        "writer": 2150,
+        "writer_digit": 3,
+        "nist_class": 0x37,
+        "nist_digit": 61_234,
+    }
+    assert second["annotations"][0]["category"] == "0"
+    assert len(found.categories) == 8
+    assert codes(found) == [("file-twice", "qmnist-test-labels-idx1-ubyte.gz")]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("idx1-byte", "i1", 9),
+        ("idx1-short", ">i2", 11),
+        ("idx1-int", ">i4", 12),
+        ("idx1-float", ">f4", 13),
+        ("idx1-double", ">f8", 14),
+    ],
+)
+def test_labels_of_other_types(tmp_path: Path, name: str, kind: str, code: int) -> None:
+    put(tmp_path, train_images_idx3_ubyte=images(some(4)))
+    (tmp_path / f"train-labels-{name}").write_bytes(whole(np.array([2, -1, 0, 100]).astype(kind), code))
+    found = read_labels(tmp_path)
+    assert [[one["category"] for one in row.get("annotations", ())] for row in found.rows] == [
+        ["2"],
+        [],
+        ["0"],
+        ["100"],
+    ]
+    assert found.rows[1].get("labelled", "no") == "no"
+    number = "-1.0" if "f" in kind else "-1"
+    assert [issue.describe() for issue in found.issues] == [
+        f"train-labels-{name}: 1 labels are no category, as number 1: {number}. Their pictures count as not labelled; "
+        "correct the file if they are. [label-invalid]"
+    ]
+
+
+def test_labels_that_are_no_whole_numbers_or_very_large(tmp_path: Path) -> None:
+    put(tmp_path, train_images_idx3_ubyte=images(some(5)))
+    values = np.array([0.5, np.nan, np.inf, 1e300, 123_456_789], ">f8")
+    (tmp_path / "train-labels-idx1-double").write_bytes(whole(values, 14))
+    found = read_labels(tmp_path)
+    assert [category.name for category in found.categories] == ["123456789"]
+    assert [(issue.code, issue.message) for issue in found.issues] == [
+        ("label-invalid", "4 labels are no category, as number 0: 0.5")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("array", "code", "said"),
+    [
+        (np.zeros((2, 3), ">i4"), 12, "x-labels-idx2-int has 3 numbers for each of 2 labels"),
+        (np.zeros((2, 8), ">i2"), 11, "x-labels-idx2-int has 8 numbers for each of 2 labels"),
+        (np.zeros((2, 2, 2), ">f4"), 13,
+         "x-labels-idx2-int has elements of the type 0x0d in 3 dimensions, so neither images nor labels"),
+        (np.zeros(2, "u1"), 10,
+         "x-labels-idx2-int begins with 0x00000a01, where images have 0x00000803 and labels 0x00000801"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_of_labels(tmp_path: Path, array: Any, code: int, said: str) -> None:
+    (tmp_path / "x-labels-idx2-int").write_bytes(whole(array, code))
+    with pytest.raises(FormatError) as caught:
+        read_labels(tmp_path, "idx")
+    assert caught.value.message == said
+    assert caught.value.hint
+    pair(tmp_path)
+    assert codes(read_labels(tmp_path, "idx")) == [("file-unreadable", "x-labels-idx2-int")]
+
+
+def test_files_packed_by_xz(tmp_path: Path) -> None:
+    """As QMNIST's of all of NIST are."""
+    columns = np.array([[1, 0, 5, 0, 0x31, 0, 0, 0]] * 3, ">i4")
+    (tmp_path / "xnist-images-idx3-ubyte.xz").write_bytes(lzma.compress(images(some(3))))
+    (tmp_path / "xnist-labels-idx2-int.xz").write_bytes(lzma.compress(whole(columns, 12)))
+    opened = open_labels(tmp_path)
+    assert [row["attributes"]["writer"] for row in opened.labels.rows] == [5, 5, 5]
+    with Image.open(io.BytesIO(opened.tree.read("xnist/000001.png"))) as picture:
+        assert np.array_equal(np.asarray(picture), some(3)[1])
+    (tmp_path / "xnist-labels-idx2-int.xz").write_bytes(b"\xfd7zXZ\0" + b"x" * 40)
+    assert ("file-unreadable", "xnist-labels-idx2-int.xz") in codes(read_labels(tmp_path))

@@ -449,8 +449,8 @@ def test_tasks_that_are_none(tmp_path):
         "holds the picture with the option image_key, if there is one. [task-without-picture]",
         "x.json: [3]: it is no task: it has no data, but {'annotations': []}. A task is an object with data and "
         "annotations; correct it in the file. [task-invalid]",
-        "x.json: [4].data.image: its picture stands in the task itself, which is not read; the task was left out. Put "
-        "the picture into a file, and name that. [picture-embedded]",
+        "x.json: [4].data.image: the picture in the task is not read: it is no base64 (incorrect padding). Put the "
+        "picture into a file, and name that. [picture-corrupt]",
     ]
 
 

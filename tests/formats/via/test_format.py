@@ -24,6 +24,12 @@ class TestVia(FormatContract):
     format = Via()
 
 
+class TestVia3(FormatContract):
+    format = Via()
+    write_options = {"version": 3}  # noqa: RUF012
+    examples = 20
+
+
 class TestViaTables(ReadContract):
     format = Via()
 
@@ -121,7 +127,7 @@ def test_version_1_has_regions_as_an_object_and_closed_polygons(tmp_path):
     assert [item["category"] for item in items(labels)] == ["cat", "dog"]
     assert items(labels)[0]["polygons"] == [[[0.0, 0.0, 4.0, 0.0, 4.0, 3.0]]]
     assert labels.rows[0]["provenance"] == {"uri": "https://host/x/a.png"}
-    assert Via().detect(scan(str(tmp_path))).why == "found via.json with regions of VIA"
+    assert Via().detect(scan(str(tmp_path))).why == "found via.json with regions of VIA 1"
 
 
 @pytest.mark.parametrize(
@@ -350,11 +356,3 @@ def test_a_written_project_is_what_via_opens(tmp_path):
     (back,) = read(tmp_path / "out").rows
     assert back["subsets"] == ["train"]
     assert back["annotations"][1]["ellipse"] == ellipse
-
-
-def test_a_picture_inside_the_file_is_told_of(tmp_path):
-    inside = {**image(region(name="cat")), "base64_img_data": "data:image/png;base64,iVBORw0KGgo="}
-    labels = read_labels(put(tmp_path, {"a.png90": inside}))
-    (issue,) = labels.issues
-    assert (issue.code, issue.severity, issue.file) == ("picture-embedded", "warning", "via.json")
-    assert len(labels.rows[0]["annotations"]) == 1

@@ -1,0 +1,1 @@
+"""DOTA results: ``format`` is the class, beside it what it reads with."""
