@@ -20,16 +20,18 @@ labelled in part, as does the test set, whose labels are kept back. The subset i
 picture (``…_leftImg8bit_foggy_…``) share its labels.
 
 Written: polygons and pictures in that layout; a sample without a split in the folders ``default``, one whose name does
-not say its city in ``unknown``.
+not say its city in ``unknown``. Where asked for, ``_labelIds.png`` (and ``_instanceIds.png``) beside the polygons, as
+Cityscapes' own scripts make them (see ``painting``); the polygons are what is read back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, cast
+from functools import partial
+from typing import ClassVar, Literal, cast
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
+from dsetkit.formats.base import Capabilities, Detection, Export, Options, choose
 from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
 from dsetkit.formats.cityscapes.files import (
     NO_SPLIT,
@@ -42,6 +44,7 @@ from dsetkit.formats.cityscapes.files import (
     place_of,
 )
 from dsetkit.formats.cityscapes.labels import COLORS
+from dsetkit.formats.cityscapes.painting import Painting, is_paintable
 from dsetkit.formats.cityscapes.read import CityscapesReader, facts_of, labelled_of
 from dsetkit.formats.cityscapes.write import ObjectWriter, as_polygons, document_of
 from dsetkit.formats.flat_names import FlatNames
@@ -50,14 +53,15 @@ from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places, safe_part
+from dsetkit.formats.rendered import Rendered, RenderedFormat
 from dsetkit.spec.arrow import Row
-from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
 _SETS = ("auto", "fine", "coarse")
+_ID_MAPS = ("none", "labels", "all")
 
 
-class Cityscapes(Format):
+class Cityscapes(RenderedFormat):
     """Polygons in order of painting, and pictures of ids."""
 
     name = "cityscapes"
@@ -76,6 +80,10 @@ class Cityscapes(Format):
     )
     options: ClassVar[Mapping[str, str]] = {
         "labels": "which are read: auto (fine ones, and coarse ones where there are no fine ones), fine or coarse",
+        "id_maps": (
+            "writing: pictures of ids beside the polygons: none, labels (_labelIds.png) or all (_instanceIds.png too); "
+            "none where it is left out"
+        ),
     }
 
     def detect(self, tree: Tree) -> Detection | None:
@@ -112,40 +120,24 @@ class Cityscapes(Format):
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> _Plan:
         """Names of files and folders."""
+        id_maps = choose(options, "id_maps", _ID_MAPS, "none")
         super().prepare(export, options, ledger)
         names = FlatNames(export.rows())
-        return _Plan(_stems(names, export.rows()), _splits(export.rows()), names)
+        return _Plan(_stems(names, export.rows()), _splits(export.rows()), names, id_maps)
 
-    def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """The row as it is read back."""
-        return self._render(row, prepared, ledger)[0]
-
-    def write(self, export: Export, sink: Sink, options: Options) -> None:
-        """A sample nobody labelled has no JSON file."""
-        ledger = Ledger(self.name)
-        plan = self.prepare(export, options, ledger)
-        for row in export.rows():
-            carried, document = self._render(row, plan, ledger)
-            picture = export.picture(row)
-            if picture is not None:
-                sink.write(carried["key"], picture)
-            if document is not None:
-                folder = plan.folder_of(row)
-                sink.write(f"gtFine/{folder}/{plan.stems[row['key']]}_gtFine_polygons.json", document)
-
-    def _render(self, row: Row, plan: _Plan, ledger: Ledger) -> tuple[Row, bytes | None]:
-        """The row as read back, and its document; none where nobody labelled it."""
+    def render(self, row: Row, prepared: _Plan, ledger: Ledger) -> Rendered:
+        """The row as read back, its document and its pictures of ids; none of them where nobody labelled it."""
         keeping_ids = replace(self.capabilities, annotation_fields=self.capabilities.annotation_fields | {"id"})
         out = carry_row(as_polygons(row, ledger), keeping_ids, ledger)
-        name = plan.names.picture(row)
-        extension = name[len(plan.names.stem(row["key"])) :]
-        out["key"] = f"leftImg8bit/{plan.folder_of(row)}/{plan.stems[row['key']]}{SUFFIX}{extension}"
+        name = prepared.names.picture(row)
+        extension = name[len(prepared.names.stem(row["key"])) :]
+        out["key"] = f"leftImg8bit/{prepared.folder_of(row)}/{prepared.stems[row['key']]}{SUFFIX}{extension}"
         if extension != ".png":
             message = "the pictures of cityscapes are PNG files, and its tools look for no others"
             ledger.add("picture-not-png", message, row["key"], severity="info")
-        self._facts(out, plan.stems[row["key"]], row["key"], ledger)
+        self._facts(out, prepared.stems[row["key"]], row["key"], ledger)
         split = out["subsets"][0] if out.get("subsets") else None
-        folder = plan.splits[split]
+        folder = prepared.splits[split]
         if split is not None and folder != split:
             ledger.add("split-renamed", f"the split {split!r} is called {folder!r} here", row["key"], severity="info")
             out["subsets"] = (folder,)
@@ -156,7 +148,7 @@ class Cityscapes(Format):
         withdraw_labelled(row, out, ledger)
         size = out.pop("width_px", None), out.pop("height_px", None)
         if out.get("labelled") is None:
-            return out, None
+            return Rendered(out)
         out["labelled"] = labelled_of(writer.carried, folder, complete=True)
         if out["labelled"] == "partial" and row.get("labelled") == "yes":
             message = "of a picture in the test split, void labels alone are read as labels in part"
@@ -164,9 +156,9 @@ class Cityscapes(Format):
         if size[0] is None or size[1] is None:
             message = "cityscapes' tools need the size of a picture, which is not known"
             ledger.add("picture-size-unknown", message, row["key"])
-            return out, document_of(None, writer.objects)
+            return Rendered(out, _files(None, writer, row, prepared, ledger))
         out |= {"width_px": size[0], "height_px": size[1]}
-        return out, document_of((size[0], size[1]), writer.objects)
+        return Rendered(out, _files((size[0], size[1]), writer, row, prepared, ledger))
 
     def _facts(self, out: Row, stem: str, key: str, ledger: Ledger) -> None:
         """City, sequence and frame are what the name says."""
@@ -188,11 +180,35 @@ class _Plan:
     splits: Mapping[str | None, str]
     """Split → folder; its name when read back."""
     names: FlatNames
+    id_maps: str
+    """One of ``_ID_MAPS``."""
 
     def folder_of(self, row: Row) -> str:
         """Split and city of a row, as folders."""
         place = place_of(self.stems[row["key"]])
         return f"{self.splits[split_of(row)]}/{safe_part(place.city) if place else 'unknown'}"
+
+
+def _files(
+    size: tuple[int, int] | None, writer: ObjectWriter, row: Row, plan: _Plan, ledger: Ledger
+) -> list[tuple[str, Callable[[], bytes]]]:
+    """The label files of a sample of that width and height; what pictures of ids do not show is entered."""
+    stem = f"gtFine/{plan.folder_of(row)}/{plan.stems[row['key']]}_gtFine"
+    files: list[tuple[str, Callable[[], bytes]]] = [
+        (f"{stem}_polygons.json", partial(document_of, size, writer.objects))
+    ]
+    if plan.id_maps == "none":
+        return files
+    if size is None or not is_paintable(size):
+        message = "a picture whose size is not known, or beyond all measure, has no picture of ids"
+        ledger.add("ids-not-painted", message, row["key"])
+        return files
+    painting = Painting(size, writer.objects, writer.given_ids)
+    painting.enter(ledger, row["key"])
+    files.append((f"{stem}_labelIds.png", painting.label_ids))
+    if plan.id_maps == "all":
+        files.append((f"{stem}_instanceIds.png", painting.instance_ids))
+    return files
 
 
 def _stems(names: FlatNames, rows: Iterable[Row]) -> dict[str, str]:

@@ -33,13 +33,17 @@ def as_polygons(row: Row, ledger: Ledger) -> Row:
 
 
 class ObjectWriter:
-    """Writes the annotations of one sample. ``objects`` are the document's, ``carried`` what is read back."""
+    """Writes the annotations of one sample. ``objects`` are the document's, ``carried`` what is read back.
+
+    ``given_ids`` are the annotations' own ids, one an object.
+    """
 
     def __init__(self, key: str, ledger: Ledger) -> None:
         self.key = key
         self.ledger = ledger
         self.objects: list[dict[str, Any]] = []
         self.carried: list[Row] = []
+        self.given_ids: list[str] = []
         self._notes = FileNotes(IssueList(), "")
 
     def write(self, annotations: Sequence[Row]) -> None:
@@ -73,6 +77,7 @@ class ObjectWriter:
         back = read_object(raw, self._notes, "")
         self._check(item, back)
         self.objects.append(raw)
+        self.given_ids.append(item["id"])
         number = str(len(self.carried))
         if number != item["id"]:
             message = "cityscapes has no annotation ids; they are numbered anew from 0 in each sample"

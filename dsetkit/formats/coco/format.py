@@ -14,12 +14,14 @@ there. See ``plan`` for ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
+from dsetkit.formats.base import Detection, Export, Options
 from dsetkit.formats.coco.columns import CocoColumnsReader
+from dsetkit.formats.coco.family import CAPABILITIES, CocoFamily
 from dsetkit.formats.coco.files import KINDS, CocoFile, find_files, only_file
 from dsetkit.formats.coco.panoptic import find_panoptic, label_maps
 from dsetkit.formats.coco.plan import CocoPlan
@@ -41,35 +43,19 @@ _MOST = 20
 """How many JSON files at most ``detect`` looks into beyond those whose name says COCO."""
 
 
-class Coco(Format):
+class Coco(CocoFamily):
     """COCO and its relatives."""
 
     name = "coco"
     title = "COCO"
-    extensions: ClassVar[frozenset[str]] = frozenset({".json"})
     looks_for = "JSON files with images, annotations and categories (annotations/instances_<split>.json)"
-    capabilities = Capabilities(
+    capabilities = replace(
+        CAPABILITIES,
         kinds=frozenset({"image_label", "box", "polygon", "mask", "keypoints", "caption"}),
         becomes={"rotated_box": "polygon", "ellipse": "polygon"},
-        annotation_fields=frozenset(
-            {"id", "source_id", "polygons", "mask", "score", "is_crowd", "is_ignored", "extras"}
-        ),
-        attributes=None,
-        sample_fields=frozenset(
-            {"source_id", "width_px", "height_px", "attributes", "absent_categories", "not_exhaustive_categories"}
-        ),
-        provenance_fields=frozenset({"uri", "license", "captured_at"}),
-        category_fields=frozenset(
-            {"source_ids", "supercategory", "is_thing", "color", "guideline", "keypoint_names", "skeleton"}
-        ),
-        subsets="one",
+        annotation_fields=CAPABILITIES.annotation_fields | {"polygons", "mask"},
         holes=True,  # written as a mask, which ``carry`` says
-        names="free",
     )
-    options: ClassVar[Mapping[str, str]] = {
-        "image_root": "the folder, relative to the source, that file names start from; found where it is left out",
-        "category_ids": "writing: what categories are numbered by, index (from 1) or source (their own numbers)",
-    }
 
     def detect(self, tree: Tree) -> Detection | None:
         """By the beginnings of JSON files."""
@@ -93,10 +79,7 @@ class Coco(Format):
         """All files, joined by picture."""
         files = sorted(find_files(labels), key=lambda file: (KINDS.index(file.kind), file.path.encode()))
         if not files:
-            only = [path for path in labels.entries if path.lower().endswith(".json")]
-            if len(only) != 1:
-                raise self.no_labels(labels)
-            files = [only_file(only[0])]
+            files = [only_file(self.json_alone(labels))]
         with collector_paused():
             if sum(labels.entries[file.path].size_bytes for file in files) >= COLUMNS_FROM_BYTES:
                 with suppress(NotInPieces):
@@ -105,8 +88,7 @@ class Coco(Format):
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> CocoPlan:
         """Ids and places of everything."""
-        ids = choose(options, "category_ids", ("index", "source"), "index")
-        return CocoPlan(export, super().prepare(export, options, ledger), ledger, category_ids=ids)
+        return self.coco_plan(export, options, ledger)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
         """See ``write.carry``."""

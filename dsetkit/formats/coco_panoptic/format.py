@@ -16,13 +16,13 @@ Written: ``annotations/panoptic_<split>.json``, ``annotations/panoptic_<split>/<
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
+from dsetkit.formats.base import Detection, Export, Options
+from dsetkit.formats.coco.family import CAPABILITIES, CocoFamily
 from dsetkit.formats.coco.files import CocoFile, find_files, split_name
 from dsetkit.formats.coco.panoptic import find_panoptic, label_maps
-from dsetkit.formats.coco.plan import CocoPlan
 from dsetkit.formats.coco_panoptic.read import PanopticReader
 from dsetkit.formats.coco_panoptic.write import PanopticPlan, render, write
 from dsetkit.formats.garbage import collector_paused
@@ -38,31 +38,16 @@ _MOST = 20
 """How many JSON files at most ``detect`` looks into beyond those whose name says panoptic."""
 
 
-class CocoPanoptic(Format):
+class CocoPanoptic(CocoFamily):
     """COCO's panoptic segmentation."""
 
     name = "coco_panoptic"
     title = "COCO panoptic"
-    extensions: ClassVar[frozenset[str]] = frozenset({".json"})
     looks_for = "JSON files with segments_info and PNG label maps (annotations/panoptic_<split>.json)"
-    capabilities = Capabilities(
+    capabilities = replace(
+        CAPABILITIES,
         kinds=frozenset({"mask"}),  # polygons, rotated boxes and ellipses have become masks before
-        annotation_fields=frozenset({"id", "source_id", "score", "is_crowd", "is_ignored", "extras"}),
-        attributes=None,
-        sample_fields=frozenset(
-            {"source_id", "width_px", "height_px", "attributes", "absent_categories", "not_exhaustive_categories"}
-        ),
-        provenance_fields=frozenset({"uri", "license", "captured_at"}),
-        category_fields=frozenset(
-            {"source_ids", "supercategory", "is_thing", "color", "guideline", "keypoint_names", "skeleton"}
-        ),
-        subsets="one",
-        names="free",
     )
-    options: ClassVar[Mapping[str, str]] = {
-        "image_root": "the folder, relative to the source, that file names start from; found where it is left out",
-        "category_ids": "writing: what categories are numbered by, index (from 1) or source (their own numbers)",
-    }
 
     def detect(self, tree: Tree) -> Detection | None:
         """By the beginnings and ends of JSON files."""
@@ -87,11 +72,9 @@ class CocoPanoptic(Format):
         """All files, joined by picture."""
         files = sorted(find_panoptic(labels), key=lambda file: file.path.encode())
         if not files:
-            only = [path for path in labels.entries if path.lower().endswith(".json")]
-            if len(only) != 1:
-                raise self.no_labels(labels)
-            _, subset, hints = split_name(only[0])
-            files = [CocoFile(only[0], "panoptic", subset, hints, "")]
+            path = self.json_alone(labels)
+            _, subset, hints = split_name(path)
+            files = [CocoFile(path, "panoptic", subset, hints, "")]
         reader = PanopticReader(pictures, labels, str(options.get("image_root", "")))
         with collector_paused():
             for file in files:
@@ -100,9 +83,7 @@ class CocoPanoptic(Format):
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> PanopticPlan:
         """Ids and places of everything."""
-        ids = choose(options, "category_ids", ("index", "source"), "index")
-        coco = CocoPlan(export, super().prepare(export, options, ledger), ledger, category_ids=ids)
-        return PanopticPlan(export, coco, ledger)
+        return PanopticPlan(export, self.coco_plan(export, options, ledger), ledger)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
         """See ``write.render``."""

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from dsetkit.formats.base import Export
 from dsetkit.formats.capabilities import Capabilities
-from dsetkit.formats.carry import carry_row, convert, split_of, withdraw_labelled
+from dsetkit.formats.carry import carry_row, split_of, withdraw_labelled
 from dsetkit.formats.coco.entries import document, dump, head_entries, image_entry, license_entries, listed
 from dsetkit.formats.coco.fit import fit_extras
 from dsetkit.formats.coco.plan import CocoPlan, all_whole
 from dsetkit.formats.coco.write import carry_sample
 from dsetkit.formats.coco_panoptic.ids import masks_of
 from dsetkit.formats.coco_panoptic.read import OWN
+from dsetkit.formats.label_maps import Size, as_mask, size_of
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.matching import without_extension
 from dsetkit.formats.places import Places
@@ -29,8 +30,6 @@ from dsetkit.spec.arrow import Row
 from dsetkit.storage.sink import Sink
 
 Ids = NDArray[np.uint32]
-Size = tuple[int, int]
-"""Height, width, pixels."""
 
 
 class PanopticPlan:
@@ -87,7 +86,7 @@ def write(export: Export, sink: Sink, plan: PanopticPlan, capabilities: Capabili
 def render(row: Row, plan: PanopticPlan, capabilities: Capabilities, ledger: Ledger) -> tuple[Row, Ids | None]:
     """The row as it is read back, and its label map; None where its size is not known or nobody labelled it."""
     key, coco = row["key"], plan.coco
-    size = _size(row)
+    size = size_of(row)
     fitted = [_fit(item, size, plan, ledger, f"{key}#{item['id']}") for item in row.get("annotations", ())]
     kept, ids = _paint([item for item in fitted if item is not None], size, plan, ledger, key)
     rest = {**row, "annotations": kept} if row.get("annotations") else row
@@ -99,14 +98,6 @@ def render(row: Row, plan: PanopticPlan, capabilities: Capabilities, ledger: Led
     return out, ids if "labelled" in out else None
 
 
-def _size(row: Row) -> Size | None:
-    height, width = row.get("height_px"), row.get("width_px")
-    if height and width:
-        return height, width
-    sizes = [tuple(item["mask"]["size"]) for item in row.get("annotations", ()) if item.get("mask")]
-    return (int(sizes[0][0]), int(sizes[0][1])) if sizes and len(sizes[0]) == 2 else None
-
-
 def _fit(annotation: Row, size: Size | None, plan: PanopticPlan, ledger: Ledger, where: str) -> Row | None:
     """The annotation as a mask of the picture's size; itself where ``carry_row`` is to say why not; None if lost."""
     kind, category = annotation["kind"], annotation.get("category")
@@ -116,29 +107,10 @@ def _fit(annotation: Row, size: Size | None, plan: PanopticPlan, ledger: Ledger,
         message = "their category is not in the list of categories; such annotations are left out"
         ledger.add("category-unknown", message, where)
         return None
-    shape = convert(annotation, "polygon") if kind in ("rotated_box", "ellipse") else annotation
-    mask = annotation.get("mask")
-    try:
-        if mask is None and shape is not None and shape.get("polygons") and size is not None:
-            mask = rle.mask_from_polygons(shape["polygons"], size)
-        if mask is None:
-            return annotation
-        area = rle.mask_area(mask)
-    except (ValueError, KeyError, TypeError) as error:
-        ledger.add("shape-broken", f"shapes that cannot be read back are left out ({error})", where)
-        return None
-    if tuple(mask["size"]) != size:
-        message = "a mask of another size than its picture's has no place in the label map; such masks are left out"
-        ledger.add("mask-size-differs", message, where)
-        return None
-    if not area:
-        ledger.add("shape-broken", "masks without a pixel are left out", where)
-        return None
-    if kind != "mask":
-        ledger.add("kind-changed", f"coco_panoptic cannot say {kind}; it becomes the mask of its pixels", where)
-    rest = {name: value for name, value in annotation.items() if name not in ("polygons", "rotated_box", "ellipse")}
-    rest = {**rest, "kind": "mask", "mask": mask, "bbox_xywh_px": rle.mask_bbox(mask)}
-    return fit_extras(rest, ledger, where, own=OWN, name="coco_panoptic")
+    found = as_mask(annotation, size, ledger, where)
+    if found is None or found is annotation:
+        return found
+    return fit_extras(found, ledger, where, own=OWN, name="coco_panoptic")
 
 
 def _paint(

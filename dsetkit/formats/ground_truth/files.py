@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 from dsetkit.formats.base import SUBSET_NAMES
 from dsetkit.formats.notes import bucket_path
-from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.pictures import PictureIndex, reduce_name
 from dsetkit.formats.text import MAX_LABEL_BYTES
 from dsetkit.storage.tree import Tree
 
@@ -69,8 +70,8 @@ def subset_of(path: str) -> str | None:
 def label_maps(tree: Tree, pictures: list[str]) -> PictureIndex:
     """The pictures that manifests name as label maps, not as what is labelled."""
     index = PictureIndex(tree, pictures)
-    maps: dict[str, None] = {}
-    labelled: set[str] = set()
+    maps: dict[str, int] = {}
+    labelled: dict[str, int] = {}
     for file in find_files(tree):
         if tree.entries[file.path].size_bytes > MAX_LABEL_BYTES:
             continue  # ``read`` refuses it
@@ -79,7 +80,16 @@ def label_maps(tree: Tree, pictures: list[str]) -> PictureIndex:
             continue
         for name, value in _REF.findall(data):
             text = value.decode("utf-8", "replace")
-            found = index.candidates(bucket_path(text) or text, file.path.rpartition("/")[0])
+            plain = bucket_path(text) or text
+            found = index.candidates(plain, file.path.rpartition("/")[0])
             if len(found) == 1:
-                (labelled.add if name == b"source" else maps.setdefault)(found[0])
-    return PictureIndex(tree, [path for path in maps if path not in labelled])
+                claims = labelled if name == b"source" else maps
+                claims[found[0]] = max(claims.get(found[0], 0), _common_parts(found[0], plain))
+    # Where pictures are absent, the name of one may find the map that is called like it; the map's own finds it better.
+    return PictureIndex(tree, [path for path, parts in maps.items() if parts > labelled.get(path, 0)])
+
+
+def _common_parts(path: str, name: str) -> int:
+    """How many of their last parts a path and the name that found it share, at least 1."""
+    pairs = zip(reversed(path.split("/")), reversed(reduce_name(name).split("/")), strict=False)
+    return max(1, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))

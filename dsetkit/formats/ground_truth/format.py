@@ -11,6 +11,9 @@ A line whose labelling failed is not labelled, with an issue. Further fields of 
 
 Written are ``output.manifest`` and ``output-<split>.manifest``: boxes as ``bounding-box``, classes as ``category`` (a
 number where no picture has several, else lists), classes numbered as the categories; pictures in ``images/<key>``.
+Where asked for, masks, polygons, rotated boxes and ellipses become ``segmentation-ref``: a label map a picture in
+``annotations/<key>.png`` (see ``paint``), exact to the pixel where masks do not overlap; classes are numbered from 1
+then, 0 is ``BACKGROUND``.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from typing import Any, ClassVar
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.ground_truth.files import EXTENSIONS, ManifestFile, find_files, label_maps, subset_of
+from dsetkit.formats.ground_truth.plan import ManifestPlan
 from dsetkit.formats.ground_truth.read import ManifestReader
-from dsetkit.formats.ground_truth.write import ManifestPlan, carry, write
+from dsetkit.formats.ground_truth.write import render, write
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
@@ -55,6 +59,10 @@ class GroundTruth(Format):
         "image_prefix": (
             "what stands before a picture's path in source-ref when writing, as s3://bucket/folder/; nothing where it "
             "is left out"
+        ),
+        "masks": (
+            "writing: what masks and outlines become: boxes, or label_maps (a PNG a picture, as of semantic "
+            "segmentation); boxes where it is left out"
         ),
     }
 
@@ -92,12 +100,12 @@ class GroundTruth(Format):
 
     def prepare(self, export: Export, options: Options, ledger: Ledger) -> ManifestPlan:
         """Places and class numbers."""
-        return ManifestPlan(export, super().prepare(export, options, ledger), options)
+        return ManifestPlan(export, super().prepare(export, options, ledger), options, self.capabilities)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """See ``write.carry``."""
-        return carry(row, prepared, self.capabilities, ledger)
+        """See ``write.render``."""
+        return render(row, prepared, ledger)[0]
 
     def write(self, export: Export, sink: Sink, options: Options) -> None:
         """See the module's description."""
-        write(export, sink, self.prepare(export, options, Ledger(self.name)), self.capabilities)
+        write(export, sink, self.prepare(export, options, Ledger(self.name)))

@@ -21,6 +21,8 @@ _HEX = re.compile(r"#?([0-9a-fA-F]{6})\Z")
 def read_label_map(data: bytes, colors: Mapping[str, Any]) -> tuple[tuple[int, int], list[Row]]:
     """Width and height of a label map, pixels, and a draft of an annotation for each class that it shows.
 
+    A draft has ``number`` and ``score`` besides, the class's number and confidence.
+
     ``colors`` is the metadata's ``internal-color-map``: number → class-name, hex-color, confidence. A picture of one
     channel in which none of the colours stands has the numbers themselves. Raises ``PictureError`` as ``open_picture``
     does, ``ValueError`` for a map too large.
@@ -46,7 +48,8 @@ def read_label_map(data: bytes, colors: Mapping[str, Any]) -> tuple[tuple[int, i
         draft: Row = {"kind": "mask", "mask": mask, "bbox_xywh_px": rle.mask_bbox(mask)}
         if isinstance(category, str) and category:
             draft["category"] = category
-        out.append(draft | {"score": entry.get("confidence") if isinstance(entry, dict) else None})
+        score = entry.get("confidence") if isinstance(entry, dict) else None
+        out.append(draft | {"number": name, "score": score})
     return (width, height), out
 
 

@@ -264,6 +264,8 @@ class _LineReader:
             self._lose("label-map-missing", f"the label map {shown(value)} is not there", place, "warning")
             self._fact(place.rpartition(": ")[2], value)
             return
+        unstated = metadata.get(UNSTATED)
+        unstated = unstated if isinstance(unstated, list) else []
         try:
             size, drafts = read_label_map(self.reader.maps.tree.read(path), colors)
         except (PictureError, ValueError) as error:
@@ -276,8 +278,8 @@ class _LineReader:
             if isinstance(entry, dict) and isinstance(entry.get("class-name"), str):
                 self._known(entry["class-name"], number)
         for draft in drafts:
-            score = draft.pop("score")
-            yield draft | _score(score)
+            score, number = draft.pop("score"), draft.pop("number")
+            yield draft | ({} if number in unstated else _score(score))
 
     def _category(self, number: Any, metadata: Row) -> Row:
         """``category``, or a finding that there is none."""

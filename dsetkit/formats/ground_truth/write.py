@@ -3,57 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dsetkit.formats.base import Export
-from dsetkit.formats.capabilities import Capabilities
 from dsetkit.formats.carry import carry_row, convert, split_of
 from dsetkit.formats.ground_truth.files import SOURCE, subset_of
+from dsetkit.formats.ground_truth.masks import BACKGROUND
+from dsetkit.formats.ground_truth.paint import Ids, map_png, paint
+from dsetkit.formats.ground_truth.plan import BOXES, LABELS, MAP, ManifestPlan
 from dsetkit.formats.ground_truth.read import METADATA, NO_DATE, UNSTATED, is_label
 from dsetkit.formats.loss import Ledger
-from dsetkit.formats.places import Places, safe_part, safe_path
 from dsetkit.geometry.shape import is_located
 from dsetkit.spec.arrow import Row
-from dsetkit.spec.category import Category
 from dsetkit.storage.sink import Sink
 
-BOXES = "bounding-box"
-LABELS = "category"
 _LIMIT_PX = 1e9
 _DEPTHS = {"L": 1, "1": 1, "P": 1, "I": 1, "I;16": 1, "F": 1, "LA": 2, "RGBA": 4, "CMYK": 4}
 
 
-class ManifestPlan:
-    """Places and class numbers, settled in one walk over the rows before the first is written."""
+def render(row: Row, plan: ManifestPlan, ledger: Ledger) -> tuple[Row, Ids | None]:
+    """The row as it will be read back, and its label map, if it has one.
 
-    def __init__(self, export: Export, categories: Sequence[Category], options: Mapping[str, object]) -> None:
-        self.prefix = str(options.get("image_prefix", ""))
-        self.numbers = {category.name: category.index for category in export.categories}
-        self.categories = tuple(categories)
-        self.places: dict[str, str] = {}
-        self.files: dict[str | None, str] = {None: "output.manifest"}
-        self.has_boxes = self.is_multilabel = False
-        places, files = Places(), Places()
-        files.take("output")
-        for row in export.rows():
-            self.places[row["key"]] = places.take(f"images/{safe_path(row['key'])}")
-            split = split_of(row)
-            if split is not None and split not in self.files:
-                self.files[split] = f"{files.take(f'output-{safe_part(split)}')}.manifest"
-            annotations = row.get("annotations", ())
-            labels = [one for one in annotations if one["kind"] == "image_label" and one.get("category") is not None]
-            self.is_multilabel = self.is_multilabel or len(labels) > 1
-            self.has_boxes = self.has_boxes or any(map(is_located, annotations))
-
-
-def carry(row: Row, plan: ManifestPlan, capabilities: Capabilities, ledger: Ledger) -> Row:
-    """The row as it will be read back: boxes, then labels of the picture; who made them told of all alike."""
-    key = row["key"]
+    Boxes, masks, then labels of the picture; who made them told of all alike.
+    """
+    key, capabilities = row["key"], plan.capabilities
     given = row.get("annotations", ())
-    boxes = [one for one in given if one["kind"] != "image_label"]
-    labels = [one for one in given if one["kind"] == "image_label"]
-    kept = [one for one in (*boxes, *labels) if _is_writable(one, plan, ledger, key)]
+    ids: Ids | None = None
+    if plan.has_maps and (given or row.get("labelled", "no") != "no"):
+        row, ids = paint(row, plan.numbers, capabilities, ledger)
+    order = {"mask": 1, "image_label": 2} if plan.with_maps else {"image_label": 2}
+    sorted_ = sorted(row.get("annotations", ()), key=lambda one: order.get(one["kind"], 0))
+    kept = [one for one in sorted_ if _is_writable(one, plan, ledger, key)]
     seen: set[str] = set()
     fitted: list[Row] = []
     for one in kept:
@@ -74,10 +55,12 @@ def carry(row: Row, plan: ManifestPlan, capabilities: Capabilities, ledger: Ledg
             ledger.add("labelled-withdrawn", message, key, severity="info")
     else:
         out = carry_row({**row, "annotations": fitted}, capabilities, ledger)
+    if "labelled" not in out:
+        ids = None
     out["key"] = plan.places[key]
     _carry_makers(out, row, ledger, key)
-    _carry_facts(out, ledger, key)
-    if not _says_size(out, plan):
+    _carry_facts(out, plan, ledger, key)
+    if not _has_boxes(out, plan, ids) and ids is None:
         out.pop("width_px", None)
         out.pop("height_px", None)
     if ("width_px" in out) != ("height_px" in out):
@@ -93,7 +76,7 @@ def carry(row: Row, plan: ManifestPlan, capabilities: Capabilities, ledger: Ledg
             message = f"the split {subset!r} cannot stand in a file name so; it is read as {said!r}"
             ledger.add("split-renamed", message, key)
         out["subsets"] = (said,)
-    return out
+    return out, ids
 
 
 def _is_writable(annotation: Row, plan: ManifestPlan, ledger: Ledger, key: str) -> bool:
@@ -104,7 +87,7 @@ def _is_writable(annotation: Row, plan: ManifestPlan, ledger: Ledger, key: str) 
         message = "their category is not in the list of categories; such annotations are left out"
         ledger.add("category-unknown", message, where)
         return False
-    if not is_located(annotation) or category is None:
+    if not is_located(annotation) or category is None or annotation["kind"] in plan.capabilities.kinds - {"box"}:
         return True  # ``carry_row`` says the rest
     try:
         box = annotation if annotation["kind"] == "box" else convert(annotation, "box")
@@ -124,7 +107,7 @@ def _whole(box: Sequence[float]) -> tuple[float, ...]:
 def _carry_makers(out: Row, row: Row, ledger: Ledger, key: str) -> None:
     """Origin, and annotator or model, as far as all boxes and all labels of a picture have one."""
     jobs: dict[str, None] = {}
-    for kind in ("box", "image_label"):
+    for kind in ("box", "mask", "image_label"):
         group = [one for one in out.get("annotations", ()) if one["kind"] == kind]
         origin, job = makers(group)
         field, other = ("model", "annotator") if origin == "model" else ("annotator", "model")
@@ -134,7 +117,8 @@ def _carry_makers(out: Row, row: Row, ledger: Ledger, key: str) -> None:
             if job is not None:
                 annotation[field] = job
             if before != {"origin": origin, field: job, other: None}:
-                message = "ground_truth says of all boxes, or all labels, of a picture alike who made them: " + origin
+                what = "masks" if kind == "mask" else "boxes, or all labels,"
+                message = f"ground_truth says of all {what} of a picture alike who made them: {origin}"
                 ledger.add("makers-alike", message, f"{key}#{annotation['id']}", severity="info")
         if job is not None and origin == "human":
             jobs.setdefault(job)
@@ -158,10 +142,10 @@ def makers(annotations: Sequence[Row]) -> tuple[str, str | None]:
     return origin, (next(iter(names)) or None) if len(names) == 1 else None
 
 
-def _carry_facts(out: Row, ledger: Ledger, key: str) -> None:
+def _carry_facts(out: Row, plan: ManifestPlan, ledger: Ledger, key: str) -> None:
     """Attributes of the sample are fields of the line, unless they would be read as something else."""
     facts = out.pop("attributes", {})
-    own = (SOURCE, BOXES, LABELS)
+    own = (SOURCE, BOXES, LABELS, *([MAP] if plan.with_maps else []))
     taken = {*own, *(name + METADATA for name in own)}
     kept = {name: value for name, value in facts.items() if name not in taken and not is_label(name, tuple(facts))}
     for name in facts.keys() - kept.keys():
@@ -171,40 +155,39 @@ def _carry_facts(out: Row, ledger: Ledger, key: str) -> None:
         out["attributes"] = kept
 
 
-def _has_boxes(row: Row, plan: ManifestPlan) -> bool:
-    """Whether the line has a list of boxes, be it empty."""
+def _has_boxes(row: Row, plan: ManifestPlan, ids: Ids | None) -> bool:
+    """Whether the line of a row, which has that label map, has a list of boxes, be it empty."""
     if row.get("labelled", "no") == "no":
         return False
     kinds = {one["kind"] for one in row.get("annotations", ())}
-    return "box" in kinds or plan.has_boxes or (not kinds and not plan.is_multilabel)
+    return "box" in kinds or plan.has_boxes or (not kinds and not plan.is_multilabel and ids is None)
 
 
-def _says_size(row: Row, plan: ManifestPlan) -> bool:
-    return _has_boxes(row, plan)
-
-
-def write(export: Export, sink: Sink, plan: ManifestPlan, capabilities: Capabilities) -> None:
-    """Pictures and manifests."""
+def write(export: Export, sink: Sink, plan: ManifestPlan) -> None:
+    """Pictures, label maps and manifests."""
     ledger = Ledger("ground_truth")
     lines: dict[str, list[str]] = {}
     for row in export.rows():
         data = export.picture(row)
         if data is not None:
             sink.write(plan.places[row["key"]], data)
-        carried = carry(row, plan, capabilities, ledger)
-        line = _line(carried, plan, _DEPTHS.get(row.get("mode") or "RGB", 3))
+        carried, ids = render(row, plan, ledger)
+        if ids is not None:
+            sink.write(plan.maps[row["key"]], map_png(ids, [plan.colors[name] for name in plan.numbers]))
+        line = _line(carried, plan, ids, plan.maps.get(row["key"], ""), _DEPTHS.get(row.get("mode") or "RGB", 3))
         text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         lines.setdefault(plan.files[split_of(row)], []).append(text)
     for name in sorted(lines):
         sink.write(name, "".join(f"{text}\n" for text in lines[name]).encode())
 
 
-def _line(row: Row, plan: ManifestPlan, depth: int) -> Row:
+def _line(row: Row, plan: ManifestPlan, ids: Ids | None, map_path: str, depth: int) -> Row:
     line: Row = {SOURCE: plan.prefix + row["key"], **row.get("attributes", {})}
     annotations = row.get("annotations", ())
     boxes = [one for one in annotations if one["kind"] == "box"]
     labels = [one for one in annotations if one["kind"] == "image_label"]
-    if _has_boxes(row, plan):
+    has_boxes = _has_boxes(row, plan, ids)
+    if has_boxes:
         found = [_box(one, plan) for one in boxes]
         size = [{"width": row["width_px"], "height": row["height_px"], "depth": depth}] if "width_px" in row else []
         line[BOXES] = {"annotations": found, "image_size": size}
@@ -212,13 +195,19 @@ def _line(row: Row, plan: ManifestPlan, depth: int) -> Row:
         unstated = [number for number, one in enumerate(boxes) if "score" not in one]
         metadata["class-map"] = _class_map(boxes, plan)
         line[BOXES + METADATA] = _metadata(row, boxes, metadata, "object-detection", unstated)
+    if ids is not None:
+        masks = [one for one in annotations if one["kind"] == "mask"]
+        line[MAP] = plan.prefix + map_path
+        metadata = {"internal-color-map": _color_map(masks, plan)}
+        unscored = [str(plan.numbers[one["category"]]) for one in masks if "score" not in one]
+        line[MAP + METADATA] = _metadata(row, masks, metadata, "semantic-segmentation", unscored)
     if labels and not plan.is_multilabel:
         (label,) = labels
         line[LABELS] = plan.numbers[label["category"]]
         metadata = {"class-name": label["category"], "confidence": label.get("score", 1.0)}
         unstated_one = "score" not in label
         line[LABELS + METADATA] = _metadata(row, labels, metadata, "image-classification", unstated_one)
-    elif labels or (plan.is_multilabel and not _has_boxes(row, plan) and row.get("labelled", "no") != "no"):
+    elif labels or (plan.is_multilabel and not has_boxes and ids is None and row.get("labelled", "no") != "no"):
         numbers = [plan.numbers[one["category"]] for one in labels]
         scores = {str(number): one.get("score", 1.0) for number, one in zip(numbers, labels, strict=True)}
         metadata = {"class-map": _class_map(labels, plan), "confidence-map": scores}
@@ -231,6 +220,19 @@ def _line(row: Row, plan: ManifestPlan, depth: int) -> Row:
 def _class_map(annotations: Sequence[Row], plan: ManifestPlan) -> dict[str, str]:
     names = {plan.numbers[one["category"]]: one["category"] for one in annotations}
     return {str(number): names[number] for number in sorted(names)}
+
+
+def _color_map(masks: Sequence[Row], plan: ManifestPlan) -> Row:
+    """The classes on a label map by number, that of nothing first."""
+    scores = {BACKGROUND: 1.0, **{one["category"]: one.get("score", 1.0) for one in masks}}
+    return {
+        str(plan.numbers[name]): {
+            "class-name": name,
+            "hex-color": "#{:02x}{:02x}{:02x}".format(*plan.colors[name]),
+            "confidence": score,
+        }
+        for name, score in scores.items()
+    }
 
 
 def _box(annotation: Row, plan: ManifestPlan) -> Row:

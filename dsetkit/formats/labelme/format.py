@@ -28,9 +28,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
-from dsetkit.formats.base import Capabilities, Detection, Export, Format, HeldPicture, Options, choose
+from dsetkit.formats.base import Capabilities, Detection, Export, HeldPicture, Options, choose
 from dsetkit.formats.carry import carry_categories, carry_row, withdraw_labelled
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelme.files import (
@@ -51,10 +52,10 @@ from dsetkit.formats.matching import without_extension
 from dsetkit.formats.per_picture import LabelFile, PerPicture
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import safe_path
+from dsetkit.formats.rendered import Rendered, RenderedFormat
 from dsetkit.imaging.media import PICTURE_EXTENSIONS, extension_of
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
-from dsetkit.storage.sink import Sink
 from dsetkit.storage.tree import Tree
 
 _LOOKED_AT = 8
@@ -62,7 +63,7 @@ _LABELS = "labels.txt"
 _PICTURES = ("auto", "files")
 
 
-class Labelme(Format):
+class Labelme(RenderedFormat):
     """Shapes of all kinds, one JSON file a picture."""
 
     name = "labelme"
@@ -144,29 +145,15 @@ class Labelme(Format):
                 ledger.add("category-unused", message, category.name, severity="info")
         return _Plan(tuple(listed), _names(export.rows()))
 
-    def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """The row as it is read back."""
-        return self._render(row, prepared, ledger)[0]
+    def lists(self, prepared: _Plan) -> list[tuple[str, bytes]]:
+        """``labels.txt``."""
+        return [(_LABELS, "".join(f"{category.name}\n" for category in prepared.categories).encode())]
 
-    def write(self, export: Export, sink: Sink, options: Options) -> None:
-        """A sample nobody labelled has no JSON file."""
-        ledger = Ledger(self.name)
-        plan = self.prepare(export, options, ledger)
-        for row in export.rows():
-            carried, document = self._render(row, plan, ledger)
-            picture = export.picture(row)
-            if picture is not None:
-                sink.write(carried["key"], picture)
-            if document is not None:
-                text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)  # as LabelMe does
-                sink.write(f"{plan.names[row['key']][1]}.json", f"{text}\n".encode())
-        sink.write(_LABELS, "".join(f"{category.name}\n" for category in plan.categories).encode())
-
-    def _render(self, row: Row, plan: _Plan, ledger: Ledger) -> tuple[Row, dict[str, Any] | None]:
+    def render(self, row: Row, prepared: _Plan, ledger: Ledger) -> Rendered:
         """The row as read back, and its document; none where nobody labelled it."""
         keeping_ids = replace(self.capabilities, annotation_fields=self.capabilities.annotation_fields | {"id"})
         out = carry_row(as_circles(row, ledger), keeping_ids, ledger)
-        out["key"] = plan.names[row["key"]][0]
+        out["key"], stem = prepared.names[row["key"]]
         annotations = out.pop("annotations", ())
         size = _frame(out, annotations)
         writer = ShapeWriter(row["key"], size, ledger)
@@ -182,13 +169,14 @@ class Labelme(Format):
                     ledger.add("field-dropped", message, row["key"])
             out.pop("width_px", None)
             out.pop("height_px", None)
-            return out, None
+            return Rendered(out)
         if size is not None:
             out |= {"width_px": size[0], "height_px": size[1]}
         if absent:
             out["absent_categories"] = absent
         out = _plain_attributes(out, row["key"], ledger)
-        return out, document_of(out, out["key"].rpartition("/")[2], writer)
+        document = document_of(out, out["key"].rpartition("/")[2], writer)
+        return Rendered(out, [(f"{stem}.json", partial(_json, document))])
 
 
 @dataclass(frozen=True)
@@ -198,6 +186,11 @@ class _Plan:
     categories: tuple[Category, ...]
     names: Mapping[str, tuple[str, str]]
     """Key → path of the picture, path of the JSON file without its extension."""
+
+
+def _json(document: Row) -> bytes:
+    """A document as LabelMe writes it."""
+    return f"{json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)}\n".encode()
 
 
 def _names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
