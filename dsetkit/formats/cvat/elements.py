@@ -134,6 +134,13 @@ def _elements(element: Any, annotation: Row, extras: Mapping[str, Any]) -> None:
                 _attribute(item, name, text)
 
 
+def hide_elements(element: Any) -> None:
+    """Makes all elements of a skeleton ``outside``."""
+    for item in element.iterchildren("points"):
+        item.set("outside", "1")
+        item.set("occluded", "0")
+
+
 def _set(element: Any, **numbers: float) -> None:
     for name, value in numbers.items():
         element.set(name, number(value))

@@ -11,30 +11,38 @@ tags as labels of the whole picture, skeletons as keypoints, masks, and ``<track
 An ``outside`` shape is kept as the frame of its track that says that the object is not there. Cuboids are left out,
 with an issue. CVAT lists every image of a task, labelled or not, so one without shapes counts as not labelled.
 
-Written: CVAT for images, ``annotations.xml`` and pictures in ``images/``; where samples have splits, a project with a
-task for each, pictures in ``images/<split>/``. An image that was labelled and shows nothing has ``labelled="yes"``,
-which CVAT passes over. Tracks are not written: a video of CVAT has every untracked shape as a track of its own, so that
-what is read back would not be what was written.
+Written (option ``layout``): CVAT for images, ``annotations.xml`` and pictures in ``images/``; where samples have
+splits, a project with a task for each, pictures in ``images/<split>/``. An image that was labelled and shows nothing
+has ``labelled="yes"``, which CVAT passes over.
+
+Or CVAT for video, ``annotations.xml`` and ``images/frame_000000.png``, ... (with the extension that the picture has);
+several videos, splits or sizes each in a folder of its own, as CVAT has one video in a task. There everything is a
+shape of a track: what is of none becomes a track of one frame, and a track that ends gets an ``outside`` shape behind
+its end. Both are marked, so that they come back as they were (``tracks``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
 from dsetkit.formats.cvat.read import CvatReader
+from dsetkit.formats.cvat.video import VideoPlan, has_videos
+from dsetkit.formats.cvat.video_write import carry_frame, write_video
 from dsetkit.formats.cvat.write import CvatPlan, carry, write
 from dsetkit.formats.cvat.xml import MAX_XML_BYTES, looks_like_cvat
 from dsetkit.formats.garbage import collector_paused
 from dsetkit.formats.labelset import LabelSet
-from dsetkit.formats.loss import Ledger
+from dsetkit.formats.loss import Ledger, LossReport
 from dsetkit.formats.matching import extension_of_path
+from dsetkit.formats.outside import SeenExport
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.text import read_label_bytes
-from dsetkit.formats.voc.xml import XmlRefusedError
+from dsetkit.formats.xml_text import XmlRefusedError
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Issue
 from dsetkit.storage.sink import Sink
@@ -53,19 +61,25 @@ class Cvat(Format):
     title = "CVAT"
     extensions: ClassVar[frozenset[str]] = frozenset({".xml"})
     looks_for = "XML files whose root element is <annotations>, with <image> or <track>"
-    capabilities = Capabilities(
+    capabilities = Capabilities(  # of both layouts together; what each carries stands in ``_IMAGES`` and ``_VIDEO``
         kinds=frozenset(
             {"image_label", "box", "rotated_box", "polygon", "mask", "polyline", "points", "keypoints", "ellipse"}
         ),
-        annotation_fields=frozenset({"origin", "instance_group", "extras"}),
+        annotation_fields=frozenset({"origin", "instance_group", "track", "extras"}),
+        outside=True,
         attributes=None,
         sample_fields=frozenset({"source_id", "width_px", "height_px"}),
+        provenance_fields=frozenset({"video", "frame"}),
         category_fields=frozenset({"color", "keypoint_names", "skeleton", "attributes"}),
         subsets="one",
         names="free",
         parts=False,  # what has parts or holes is written as a mask, which ``carry`` says
     )
     options: ClassVar[Mapping[str, str]] = {
+        "layout": (
+            "writing: images, video or auto (video where there are tracks and each sample is a frame of its own of a "
+            "video, else images)"
+        ),
         "empty": "reading: what an image without shapes is: unlabelled (CVAT lists every image of a task) or labelled",
         "frame_name": f"reading: how pictures of a video's frames are called, with the number as %d ({_FRAME_NAME})",
     }
@@ -106,18 +120,46 @@ class Cvat(Format):
                 reader.found.append(Issue(code=reason.code, message=str(reason), file=path, place=place, hint=hint))
             return reader.finish()
 
-    def prepare(self, export: Export, options: Options, ledger: Ledger) -> CvatPlan:
-        """Ids, places, groups and the types of attributes."""
-        return CvatPlan(export, super().prepare(export, options, ledger), ledger)
+    def prepare(self, export: Export, options: Options, ledger: Ledger) -> CvatPlan | VideoPlan:
+        """Ids or frames, places, groups, the types of attributes and what is of which track."""
+        layout = choose(options, "layout", ("auto", "images", "video"), "auto")
+        categories = super().prepare(export, options, ledger)
+        if layout == "video" or (layout == "auto" and has_videos(export)):
+            return VideoPlan(export, categories, _VIDEO, ledger)
+        return CvatPlan(SeenExport(export), categories, ledger)
 
     def carry(self, row: Row, prepared: Any, ledger: Ledger) -> Row:
-        """See ``write.carry``."""
-        return carry(row, prepared, self.capabilities, ledger)[0]
+        """See ``write.carry`` and ``video_write.carry_frame``."""
+        if isinstance(prepared, VideoPlan):
+            return carry_frame(row, prepared, ledger)[0]
+        return carry(row, prepared, _IMAGES, ledger)[0]
 
     def write(self, export: Export, sink: Sink, options: Options) -> None:
         """See the module's description."""
+        self.write_reporting(export, sink, options)
+
+    def write_reporting(self, export: Export, sink: Sink, options: Options) -> LossReport:
+        """Write, and what was lost by it."""
         ledger = Ledger(self.name)
-        write(export, sink, self.prepare(export, options, ledger), self.capabilities)
+        plan = self.prepare(export, options, ledger)
+        if isinstance(plan, VideoPlan):
+            write_video(export, sink, plan, ledger)
+        else:
+            write(export, sink, plan, _IMAGES, ledger)
+        return ledger.report()
+
+
+_IMAGES = replace(
+    Cvat.capabilities,
+    annotation_fields=Cvat.capabilities.annotation_fields - {"track"},
+    outside=False,
+    provenance_fields=frozenset(),
+)
+_VIDEO = replace(
+    Cvat.capabilities,
+    kinds=Cvat.capabilities.kinds - {"image_label"},
+    sample_fields=Cvat.capabilities.sample_fields - {"source_id"},
+)
 
 
 def _xml_files(tree: Tree) -> list[str]:

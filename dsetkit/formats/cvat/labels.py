@@ -30,6 +30,7 @@ class Definitions:
         self.categories = {category.name: category for category in categories}
         self.elements = {name: dict.fromkeys(category.keypoint_names) for name, category in self.categories.items()}
         self._types: dict[str, dict[str, set[str]]] = {name: {} for name in self.categories}
+        self._varying: set[tuple[str, str]] = set()
 
     def add(self, annotation: Row) -> None:
         """Take note of what an annotation says."""
@@ -42,6 +43,10 @@ class Definitions:
             if not is_flag(annotation, name, value):
                 self._types[category].setdefault(clean_text(name), set()).add(_type_of(value))
 
+    def vary(self, category: str, name: str) -> None:
+        """Take note that an attribute changes along a track; CVAT keeps one value of those that are not mutable."""
+        self._varying.add((category, clean_text(name)))
+
     def of(self, category: str) -> list[AttributeDefinition]:
         """The attributes of a category as they are written: its own in order, then others by name."""
         types = dict(self._types[category])
@@ -49,13 +54,15 @@ class Definitions:
         for own in self.categories[category].attributes:
             name = clean_text(own.name)
             seen = types.pop(name, {_FITTING.get(own.type, "")})
+            mutable = own.mutable or (category, name) in self._varying
             if seen == {_FITTING.get(own.type)}:
-                found.append(own.model_copy(update={"name": name}))
+                found.append(own.model_copy(update={"name": name, "mutable": mutable}))
             else:
-                found.append(AttributeDefinition(name=name, type=_common(seen), mutable=own.mutable))
+                found.append(AttributeDefinition(name=name, type=_common(seen), mutable=mutable))
         named = {definition.name for definition in found}
         for name in sorted(types.keys() - named, key=str.encode):
-            found.append(AttributeDefinition(name=name, type=_common(types[name])))
+            mutable = (category, name) in self._varying
+            found.append(AttributeDefinition(name=name, type=_common(types[name]), mutable=mutable))
         return found
 
     def enter_losses(self, category: Category, meta: Meta, ledger: Ledger) -> None:

@@ -51,6 +51,9 @@ class Task:
     step: int = 1
     width_px: int | None = None
     height_px: int | None = None
+    is_video: bool = False
+    labelled: tuple[int, ...] = ()
+    """Frames that were labelled and show nothing, as dsetkit notes them."""
 
 
 @dataclass
@@ -152,6 +155,10 @@ def _read_task(element: Any, video: str | None) -> Task:
         start=whole(text_of(element, "start_frame")) or 0,
         stop=whole(text_of(element, "stop_frame")),
         step=int(step[1]) if step else 1,
+        is_video=text_of(element, "mode") == "interpolation",
+        labelled=tuple(
+            frame for text in text_of(element, "labelled_frames").split() if (frame := whole(text)) is not None
+        ),
     )
     if all(size):
         task.width_px, task.height_px = size

@@ -10,11 +10,12 @@ from dsetkit.formats.cvat.filing import Filing, Image, Store
 from dsetkit.formats.cvat.meta import Meta, Task, categories_of, read_meta, subset_name, whole
 from dsetkit.formats.cvat.shapes import ORIGINS, SHAPES, ShapeError, read_shape
 from dsetkit.formats.cvat.tracks import Filler, Frames, Shape, TooManyError
-from dsetkit.formats.cvat.xml import elements, shown
+from dsetkit.formats.cvat.xml import elements
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.matching import stem_of, subset_of_folders
 from dsetkit.formats.pictures import PictureIndex
+from dsetkit.formats.xml_text import shown
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Issue, Severity
 
@@ -29,6 +30,7 @@ class Track:
     task: Task
     subset: str | None
     place: str
+    unstated: Sequence[str] = ()
     shapes: dict[int, Shape] = field(default_factory=dict)
 
 
@@ -88,7 +90,7 @@ class FileReader:
                 images.append(self._image(element))
             else:
                 tracks.append(self._track(element))
-        images += self._frames(tracks)
+        images += self._frames(tracks, has_images=bool(images))
         self._name_elements()
         reader = self.reader
         reader.metas.append(self.meta)
@@ -145,6 +147,7 @@ class FileReader:
         given: Mapping[str, str] = element.attrib
         task = self.meta.task_of(given.get("task_id"))
         track = Track(given.get("id", "")[:1000], task, self._subset(given.get("subset"), task), _place(element))
+        track.unstated = given.get("unstated", "").split()
         size = None if task.width_px is None or task.height_px is None else (task.width_px, task.height_px)
         for child in element:
             frame = whole(child.get("frame"))
@@ -152,7 +155,14 @@ class FileReader:
                 message = f"its frame is {shown(child.get('frame') or '')!r}, no number from 0; it was left out"
                 self._note("frame-unreadable", message, _place(child), "Correct it in the file.")
                 continue
-            row = self._shape(child, given.get("label"), size)
+            unstated = child.get("unstated", "").split()
+            if "occluded" in unstated:
+                child.attrib.pop("occluded", None)
+            if child.tag == "mask" and size is None:
+                size_here = self._picture_size(self._frame(task, track.subset, track.place, frame))
+            else:
+                size_here = size
+            row = self._shape(child, given.get("label"), size_here)
             if row is None:
                 continue
             if frame in track.shapes:
@@ -160,9 +170,11 @@ class FileReader:
                 self._note("frame-twice", message, _place(child), "Take one away.", "warning")
                 continue
             row = _of_track(row, given)
+            # CVAT says of a skeleton's elements alone that they are outside.
             hidden = row["kind"] == "keypoints" and all(point.get("visibility") == 0 for point in row["keypoints"])
-            outside = child.get("outside") == "1" or hidden
-            track.shapes[frame] = Shape(frame, row, outside, child.get("keyframe", "1") != "0")
+            outside = child.get("outside") == "1" or (hidden and "outside" not in child.attrib)
+            is_stated = "shape" not in unstated
+            track.shapes[frame] = Shape(frame, row, outside, child.get("keyframe", "1") != "0", is_stated)
         return track
 
     def _subset(self, given: str | None, task: Task) -> str | None:
@@ -172,22 +184,25 @@ class FileReader:
             found = stem if subset_of_folders(f"{stem}/x") is not None else None
         return found
 
-    def _frames(self, tracks: Sequence[Track]) -> Iterator[Image]:
-        """The frames that tracks are on, of each task by number."""
+    def _frames(self, tracks: Sequence[Track], *, has_images: bool) -> Iterator[Image]:
+        """The frames that tracks are on, of each task by number, and those that are known to show nothing."""
         frames: dict[tuple[str | None, int], dict[int, Image]] = {}
         filler = Filler()
-        pictured = self._picture_frames() if tracks else set()
-        known = sorted(pictured.union(*(track.shapes for track in tracks)))
+        videos = [] if has_images else [task for task in self.meta.tasks.values() if task.is_video]
+        pictured = self._picture_frames() if tracks or videos else set()
+        known = sorted(pictured.union(*(_stated(track) for track in tracks)))
         for track in tracks:
             task = track.task
             there = Frames(task.start, task.stop, task.step, known, only_known=bool(pictured))
             images = frames.setdefault((track.subset, id(track.task)), {})
             shapes = sorted(track.shapes.values(), key=lambda shape: shape.frame)
             try:
-                for frame, row in filler.fill(track.id, shapes, there):
+                for frame, row in filler.fill(track.id, shapes, there, holds="held" not in track.unstated):
                     image = images.get(frame)
                     if image is None:
-                        image = images[frame] = self._frame(track, frame)
+                        image = images[frame] = self._frame(task, track.subset, track.place, frame)
+                    if "track" in track.unstated:
+                        row = {name: value for name, value in row.items() if name != "track"}
                     image.annotations.append(row)
             except TooManyError:
                 message = "its tracks leave more frames to be filled in than can be; the rest was left out"
@@ -205,13 +220,27 @@ class FileReader:
             for images in frames.values():
                 for number, image in images.items():
                     image.complete = image.complete and not first < number < last
+        for task in videos:
+            subset = self._subset(None, task)
+            self._empty_frames(task, subset, frames.setdefault((subset, id(task)), {}), pictured)
         for images in frames.values():
             yield from images.values()
 
-    def _frame(self, track: Track, frame: int) -> Image:
-        task = track.task
+    def _empty_frames(self, task: Task, subset: str | None, images: dict[int, Image], pictured: set[int]) -> None:
+        """Adds the frames of a task without a shape: those with a picture, and those that were labelled all the same.
+
+        Of several tasks in one file nothing says whose a picture is.
+        """
+        stop = task.stop if task.stop is not None and len(self.meta.tasks) == 1 else -1
+        there = {frame for frame in pictured if task.start <= frame <= stop and not (frame - task.start) % task.step}
+        for frame in sorted(there.union(task.labelled) - images.keys()):
+            images[frame] = self._frame(task, subset, None, frame)
+        for frame in task.labelled:
+            images[frame].labelled = True
+
+    def _frame(self, task: Task, subset: str | None, place: str | None, frame: int) -> Image:
         size = None if task.width_px is None or task.height_px is None else (task.width_px, task.height_px)
-        image = Image(self.reader.frame_name % frame, track.place, subset=track.subset, size=size)
+        image = Image(self.reader.frame_name % frame, place or "meta", subset=subset, size=size)
         image.video, image.frame = task.video, frame
         return image
 
@@ -256,6 +285,10 @@ def _of_track(row: Row, given: Mapping[str, str]) -> Row:
     if group not in ("", "0"):
         out["instance_group"] = group[:1000]
     return out
+
+
+def _stated(track: Track) -> set[int]:
+    return {frame for frame, shape in track.shapes.items() if shape.is_stated}
 
 
 def _size(width: str | None, height: str | None) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from dsetkit.formats.cvat.masks import BoxMask, to_picture
 from dsetkit.formats.cvat.meta import Meta
-from dsetkit.formats.cvat.xml import shown
+from dsetkit.formats.xml_text import shown
 from dsetkit.geometry.shape import enclosure
 from dsetkit.spec.arrow import Row
 
@@ -27,6 +27,7 @@ ORIGINS = {"manual": "human", "auto": "model", "consensus": "consensus"}
 OWN = frozenset(
     {"label", "source", "occluded", "outside", "keyframe", "frame", "z_order", "group_id", "rotation", "points", "rle"}
     | {"left", "top", "width", "height", "cx", "cy", "rx", "ry", "xtl", "ytl", "xbr", "ybr", "score", "id", "task_id"}
+    | {"unstated"}
 )
 """XML attributes that mean something here; others are kept as extras."""
 _TWO_NUMBERS = re.compile(r"\d[\s.\d]*[,;\s]\s*-?\d")

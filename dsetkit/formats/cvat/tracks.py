@@ -7,13 +7,18 @@ Polygons and polylines of as many points each are not on a line there but matche
 such frames are left out, with an issue. From an ``outside`` shape on there is nothing, up to the next listed one.
 After its last shape a track goes on, unchanged, to the last frame of its task. Attributes that a shape does not list
 are those of the shape before.
+
+CVAT has no annotation without a track in a video, and a track that ends has an ``outside`` shape behind its last one.
+What dsetkit writes for that alone is marked with ``unstated``, which CVAT passes over, and counts for nothing when it
+is read again: ``track`` of a track (its shapes are of none), ``shape`` of a shape, ``occluded`` of a shape's flag, and
+``held`` of a track (its shapes list all of their attributes).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dsetkit.geometry.shape import enclosure
@@ -31,6 +36,8 @@ class Shape:
     row: Row
     outside: bool
     keyframe: bool
+    is_stated: bool = True
+    """False: it only ends what was before."""
 
 
 @dataclass
@@ -66,21 +73,25 @@ class Filler:
         self.skipped: list[tuple[int, int]] = []
         """First and last listed frame of stretches that were left out because of their kind."""
 
-    def fill(self, track: str, shapes: Sequence[Shape], frames: Frames) -> Iterator[tuple[int, Row]]:
+    def fill(
+        self, track: str, shapes: Sequence[Shape], frames: Frames, *, holds: bool = True
+    ) -> Iterator[tuple[int, Row]]:
         """Frame and row of each shape, listed or made, ascending; rows have no ids yet.
 
-        ``shapes`` are of different frames, ascending. Raises ``TooManyError``.
+        ``shapes`` are of different frames, ascending; with ``holds``, attributes hold until they are said anew. Raises
+        ``TooManyError``.
         """
         before: Shape | None = None
         attributes: dict[str, Any] = {}
         for shape in shapes:
-            own = shape.row.get("attributes", {})
-            attributes = {**attributes, **own}
+            own = shape.row.get("attributes", {}) if shape.is_stated else {}
+            attributes = {**attributes, **own} if holds else own
             row = shape.row if len(attributes) == len(own) else {**shape.row, "attributes": dict(attributes)}
-            shape = Shape(shape.frame, row, shape.outside, shape.keyframe)
+            shape = replace(shape, row=row)
             if before is not None and not before.outside:
                 yield from self._between(track, before, shape, frames)
-            yield shape.frame, with_track(row, track, keyframe=shape.keyframe, outside=shape.outside)
+            if shape.is_stated:
+                yield shape.frame, with_track(row, track, keyframe=shape.keyframe, outside=shape.outside)
             before = shape
         if before is not None and not before.outside and frames.stop is not None:
             for frame in self._take(frames.between(before.frame, frames.stop + 1)):

@@ -26,7 +26,7 @@ from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.matching import ByStem, extension_of_path
 from dsetkit.formats.per_picture import LabelFile, PerPicture
 from dsetkit.formats.pictures import PictureIndex, reduce_name
-from dsetkit.formats.voc.xml import MAX_XML_BYTES, XmlRefusedError, parse_xml
+from dsetkit.formats.xml_text import MAX_XML_BYTES, XmlRefusedError, parse_xml
 from dsetkit.imaging.media import PICTURE_EXTENSIONS
 from dsetkit.spec.category import Category
 from dsetkit.storage.sink import Sink

@@ -27,7 +27,9 @@ _TABLES: Mapping[str, tuple[str, ...]] = {
 _INFO = frozenset({"OriginalURL", "Rotation", "License", "OriginalLandingURL"})
 _CLASSES = re.compile(r"class(es)?[-_]descriptions?", re.IGNORECASE)
 _HIERARCHY = re.compile(r"hierarchy.*\.json$", re.IGNORECASE)
-_SUBSET = re.compile(r"^(?:oidv\d+-|challenge-\d+-)?(?P<subset>.+?)-(?:annotations|images|detection|vrd|image_ids)\b")
+_SUBSET = re.compile(
+    r"^(?:oidv\d+-|challenge-\d+-)?(?!annotations-)(?P<subset>.+?)-(?:annotations|images|detection|vrd|image_ids)\b"
+)
 _MASK = re.compile(r"_m[0-9a-z_]+_[0-9a-z]+\.png$", re.IGNORECASE)
 _USUAL = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}
 
@@ -88,7 +90,10 @@ def subset_of(path: str) -> str | None:
 
 
 def mask_files(tree: Tree, tables: Iterable[TableFile]) -> list[str]:
-    """PNG files that are masks: those called like one or in a folder called so, where a table of masks is there."""
+    """PNG files that are masks: those called like one or in a folder called so, where a table of masks is there.
+
+    What lies below a folder ``images`` is none.
+    """
     if not any(table.what == "masks" for table in tables):
         return []
     return [path for path in tree.entries if path.lower().endswith(".png") and _is_mask(path)]
@@ -96,6 +101,8 @@ def mask_files(tree: Tree, tables: Iterable[TableFile]) -> list[str]:
 
 def _is_mask(path: str) -> bool:
     folders, _, name = path.rpartition("/")
+    if "images" in folders.casefold().split("/"):
+        return False
     return bool(_MASK.search(name)) or "masks" in re.split(r"[\W_]+", folders.casefold())
 
 

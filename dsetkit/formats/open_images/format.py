@@ -20,8 +20,11 @@ confidence as score. A mask, whose PNG may have another size than the picture, m
 the BoxID). Relations point from the first box to the second; ``is`` is the attribute ``is``. Pictures in the tables
 that are not there are passed over, with one issue, unless none is there.
 
-Written: ``annotations/<split>-annotations-bbox.csv``, ``…-human-imagelabels.csv``, ``…-machine-imagelabels.csv``,
-``<split>-images-with-rotation.csv``, ``class-descriptions.csv`` and ``images.meta``; pictures in ``images/<split>/``.
+Written: ``annotations/<split>-annotations-bbox.csv``, ``…-object-segmentation.csv``, ``…-vrd.csv``,
+``…-human-imagelabels.csv``, ``…-machine-imagelabels.csv``, ``<split>-images-with-rotation.csv``,
+``class-descriptions.csv`` and ``images.meta``; pictures in ``images/<split>/``, masks in ``masks/<split>/``: a PNG of
+the picture's size, 255 on the object and 0 else, ``<image id>_<class without signs>_<box id>.png``. Each mask has its
+box in the table of boxes, as all published ones have. Polygons become masks.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ from dsetkit.formats.open_images.read import OpenImagesReader
 from dsetkit.formats.open_images.write import HEADERS, Records, SampleWriter, csv_text, write_info
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.places import Places
+from dsetkit.geometry.rle import decode, mask_area, mask_from_polygons
+from dsetkit.imaging.mask_png import write_mask
 from dsetkit.imaging.probe import read_size
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
@@ -64,9 +69,9 @@ class OpenImages(Format):
     extensions: ClassVar[frozenset[str]] = frozenset({".csv"})
     looks_for = "CSV files with the columns ImageID and LabelName, and XMin ... YMax or Confidence"
     capabilities = Capabilities(
-        kinds=frozenset({"box", "image_label"}),
-        becomes=dict.fromkeys(("rotated_box", "polygon", "mask", "ellipse", "keypoints"), "box"),
-        annotation_fields=frozenset({"is_crowd", "score", "origin", "status", "extras"}),
+        kinds=frozenset({"box", "image_label", "mask"}),
+        becomes={"polygon": "mask"} | dict.fromkeys(("rotated_box", "ellipse", "keypoints"), "box"),
+        annotation_fields=frozenset({"is_crowd", "score", "origin", "status", "relations", "extras"}),
         attributes=None,
         sample_fields=frozenset({"width_px", "height_px", "absent_categories", "attributes"}),
         provenance_fields=frozenset({"uri", "license", "author"}),
@@ -132,12 +137,15 @@ class OpenImages(Format):
         tables: dict[tuple[str, str], list[list[str]]] = {}
         sizes: list[str] = []
         for row in export.rows():
-            carried, records = self._render(row, plan, ledger)
+            carried, records, masks = self._render(row, plan, ledger)
             picture = export.picture(row)
             if picture is not None:
                 sink.write(carried["key"], picture)
+            split = plan.splits[split_of(row)][0]
+            for name, mask in masks:
+                sink.write(f"masks/{split}/{name}" if split else f"masks/{name}", write_mask(decode(mask), level=255))
             for table, lines in records.tables.items():
-                tables.setdefault((plan.splits[split_of(row)][0], table), []).extend(lines)
+                tables.setdefault((split, table), []).extend(lines)
             if "width_px" in carried:
                 sizes.append(meta_line(carried["source_id"], carried["width_px"], carried["height_px"]))
         named = [[plan.ids[category.name], category.name] for category in plan.categories]
@@ -150,21 +158,22 @@ class OpenImages(Format):
             name = f"{split}-{table}" if split else table
             sink.write(f"annotations/{name}.csv", csv_text([HEADERS[table], *lines]).encode())
 
-    def _render(self, row: Row, plan: _Plan, ledger: Ledger) -> tuple[Row, Records]:
-        """The row as read back, and its records."""
-        keeping_ids = replace(self.capabilities, annotation_fields=self.capabilities.annotation_fields | {"id"})
+    def _render(self, row: Row, plan: _Plan, ledger: Ledger) -> tuple[Row, Records, list[tuple[str, Row]]]:
+        """The row as read back, its records, and its masks by file name."""
         subset, read_as = plan.splits[split_of(row)]
         picture = plan.names.picture(row)
         image_id = stem_of(picture)
         given = {name: value for name, value in row.items() if name != "source_id" or value != image_id}
-        out = carry_row(given, keeping_ids, ledger)
+        size = _size(row, plan)
+        if size is not None and row.get("annotations"):
+            given["annotations"] = [_as_mask(item, size, ledger, row["key"]) for item in row["annotations"]]
+        out = carry_row(given, _CARRIED, ledger)
         out |= {"key": f"images/{subset}/{picture}" if subset else f"images/{picture}", "source_id": image_id}
         if out.get("subsets"):
             if read_as != out["subsets"][0]:
                 message = f"the split {out['subsets'][0]!r} is called {read_as!r} here"
                 ledger.add("split-renamed", message, row["key"], severity="info")
             out["subsets"] = (read_as,)
-        size = _size(out, plan, row)
         if size is not None:
             out |= {"width_px": size[0], "height_px": size[1]}
         else:
@@ -182,7 +191,7 @@ class OpenImages(Format):
             message = f"open_images has no place for the attribute {name!r} of a sample; not written"
             ledger.add("field-dropped", message, row["key"])
         out |= {"provenance": provenance, "attributes": facts}
-        return {name: value for name, value in out.items() if value != {}}, writer.records
+        return {name: value for name, value in out.items() if value != {}}, writer.records, writer.masks
 
     def _labelled(self, row: Row, out: Row, ledger: Ledger) -> None:
         if not out.get("annotations") and "absent_categories" in out:
@@ -210,12 +219,36 @@ class _Plan:
     export: Export
 
 
-def _size(out: Row, plan: _Plan, row: Row) -> tuple[int, int] | None:
-    """Width and height as the row says them, else as the picture's own bytes do."""
-    if out.get("width_px") and out.get("height_px"):
-        return out["width_px"], out["height_px"]
-    picture = plan.export.picture(row) if out.get("annotations") else None
-    return None if picture is None else read_size(picture)
+# A polygon that covers no pixel, or is on a picture of an unknown size, can be no mask. Ids survive for now, so that
+# losses are entered under those of the sample; those of sources are kept of masks.
+_CARRIED = replace(
+    OpenImages.capabilities,
+    becomes={**OpenImages.capabilities.becomes, "polygon": "box"},
+    annotation_fields=OpenImages.capabilities.annotation_fields | {"id", "source_id"},
+)
+
+
+def _size(row: Row, plan: _Plan) -> tuple[int, int] | None:
+    """Width and height as the row says them, else as the picture's own bytes do, else as a mask's are."""
+    if row.get("width_px") and row.get("height_px"):
+        return row["width_px"], row["height_px"]
+    picture = plan.export.picture(row) if row.get("annotations") else None
+    if picture is not None:
+        return read_size(picture)
+    masks = (item["mask"] for item in row.get("annotations", ()) if item.get("mask"))
+    return next(((int(mask["size"][1]), int(mask["size"][0])) for mask in masks), None)
+
+
+def _as_mask(item: Row, size: tuple[int, int], ledger: Ledger, key: str) -> Row:
+    """A polygon as a mask over the picture, whose width and height are ``size``; anything else as it is."""
+    if item["kind"] != "polygon" or item.get("category") is None:
+        return item
+    mask = mask_from_polygons(item.get("polygons", ()), size[::-1])
+    if not mask_area(mask):
+        return item
+    ledger.add("kind-changed", "open_images cannot say polygon; it becomes mask", f"{key}#{item['id']}")
+    rest = {name: value for name, value in item.items() if name != "polygons"}
+    return {**rest, "kind": "mask", "mask": mask}
 
 
 def _ids(categories: Iterable[Category], ledger: Ledger) -> dict[str, str]:

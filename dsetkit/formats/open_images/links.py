@@ -98,8 +98,9 @@ class Links:
     ) -> None:
         first = _nearest(items, each.categories[0], each.sides[0])
         if first is not None and each.label == "is":  # not a second thing, but how the first one is
-            said = [*first["attributes"].get("is", ()), names[each.categories[1]]]
-            first["attributes"] = {**first["attributes"], "is": list(dict.fromkeys(said))}
+            known = first.get("attributes", {})
+            said = [*known.get("is", ()), names[each.categories[1]]]
+            first["attributes"] = {**known, "is": list(dict.fromkeys(said))}
             return
         second = _nearest(items, each.categories[1], each.sides[1])
         if first is None or second is None:

@@ -16,15 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lxml import etree
-
 from dsetkit.formats.issues import IssueList
+from dsetkit.formats.xml_text import shown
 from dsetkit.geometry.shape import enclosure
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Severity
-
-MAX_XML_BYTES = 16 * 1024 * 1024
-"""A larger file is not read: real ones have some kilobytes."""
 
 FLAGS = ("truncated", "difficult", "occluded")
 _YES = frozenset({"1", "true", "yes"})
@@ -32,15 +28,6 @@ _NO = frozenset({"0", "false", "no"})
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 UNKNOWN = frozenset({"", "unknown", "unspecified"})
 SOURCE_FIELDS = ("database", "annotation", "image", "flickrid")
-
-
-class XmlRefusedError(ValueError):
-    """A document that is not well-formed, or that is made to harm. ``code`` is an issue's; ``line`` where, from 1."""
-
-    def __init__(self, code: str, message: str, line: int | None = None) -> None:
-        self.code = code
-        self.line = line
-        super().__init__(message)
 
 
 @dataclass
@@ -59,41 +46,6 @@ class VocDocument:
     """False: an object could not be represented."""
     unread: dict[str, int] = field(default_factory=dict)
     """Elements with children that nothing here knows, and how often."""
-
-
-def parse_xml(data: bytes) -> Any:
-    """The root element. No entity is resolved, no DTD loaded, nothing fetched.
-
-    Raises ``XmlRefusedError`` with code ``xml-malformed``, ``xml-too-large`` or ``xml-entities`` (a document that
-    declares entities: nothing a label needs, and the way to a billion laughs).
-    """
-    if len(data) > MAX_XML_BYTES:
-        raise XmlRefusedError("xml-too-large", f"the file has {len(data)} bytes, more than {MAX_XML_BYTES}")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
-    try:
-        root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        if b"<!ENTITY" in data:
-            raise XmlRefusedError("xml-entities", "it declares entities") from None
-        line = error.lineno or None
-        raise XmlRefusedError("xml-malformed", f"not well-formed XML: {_short(error.msg or '')}", line) from None
-    except ValueError as error:
-        raise XmlRefusedError("xml-malformed", f"not XML: {_short(str(error))}") from None
-    tree = root.getroottree()
-    if tree.docinfo.doctype:
-        dtd = tree.docinfo.internalDTD
-        if dtd is not None and any(True for _ in dtd.iterentities()):
-            raise XmlRefusedError("xml-entities", "it declares entities")
-    return root
 
 
 def read_document(root: Any, file: str, issues: IssueList, *, one_based: bool) -> VocDocument:
@@ -273,7 +225,7 @@ def _numbers(element: Any, names: tuple[str, ...] | list[str]) -> list[float]:
         text = texts.get(name)
         value = _float(text or "")
         if value is None:
-            said = "is missing" if name not in texts else f"is {_short((text or '').strip())!r}, not a number"
+            said = "is missing" if name not in texts else f"is {shown((text or '').strip())!r}, not a number"
             raise _UnreadableError(f"<{name}> of <{element.tag}> {said}", str(element.tag))
         values.append(value)
     return values
@@ -340,8 +292,3 @@ def _attributes(element: Any) -> Iterator[tuple[str, Any]]:
 def _enclosure(ring: list[float]) -> list[float]:
     xs, ys = ring[0::2], ring[1::2]
     return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-
-
-def _short(text: str) -> str:
-    """At most 80 characters, none of them a control."""
-    return "".join(c if c.isprintable() else "?" for c in text[:80])

@@ -333,6 +333,11 @@ def test_tables_of_the_challenges_and_of_version_1():
     assert subset_of("a/fold_1-annotations-bbox.csv") == "fold_1"
     assert subset_of("2016_08/validation/labels.csv") == "val"
     assert subset_of("labels.csv") is None
+    assert [subset_of(f"annotations/annotations-{what}.csv") for what in ("vrd", "bbox", "object-segmentation")] == [
+        None,
+        None,
+        None,
+    ]
 
 
 def test_a_list_of_classes_alone_is_not_open_images(tmp_path):
