@@ -14,6 +14,7 @@ from dsetkit.imaging import tone
 from dsetkit.imaging.decode import MAX_PIXELS, open_picture
 from dsetkit.imaging.encode import encode
 from dsetkit.imaging.warp import Picture, affine
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Finding
 
@@ -93,8 +94,9 @@ def apply_to_annotations(
     ``min_visible`` (of its area in the picture; of a polyline's length; of the number of points) is left is dropped,
     as it was, with a finding ``out-of-view``. An upright box becomes the enclosure of what the turned box still covers.
     In a mirror keypoints change names by their category's ``flip_pairs``, and where left and right change the reserved
-    attribute ``pose`` does. ``image_label`` and ``caption`` stay. Relations and ``based_on`` that name
-    a dropped annotation go with it.
+    attribute ``pose`` does. ``image_label`` and ``caption`` stay. An annotation whose object is not in the frame
+    (``is_outside``) moves too, so that its track holds together, and is neither cut nor dropped: nothing of it can be
+    seen that could go out of view. Relations and ``based_on`` that name a dropped annotation go with it.
     Raises ``UsageError`` for steps that do not fit, ``ValueError`` for a broken mask.
     """
     moves = [part for part in plan(steps, width_px, height_px) if isinstance(part, Move)]
@@ -120,6 +122,10 @@ def _follow(
     """One annotation through all moves, and which share of it is left."""
     if not is_located(ann):
         return ann, 1.0
+    if is_outside(ann):
+        for move in moves:
+            ann = _move(ann, move, category)
+        return ann, 1.0
     boxed = ann["kind"] == "box" and bool(ann.get("bbox_xywh_px")) and not ann.get("polygons")
     upright = all(move.matrix[1] == 0 == move.matrix[3] or move.matrix[0] == 0 == move.matrix[4] for move in moves)
     now = clip(ann, width_px, height_px)  # what sticks out has no pixels that could come into view
@@ -130,11 +136,7 @@ def _follow(
     for move in moves:
         if now is None:
             return None, 0.0
-        moved = transform(now, move.matrix, width_px=move.width_px, height_px=move.height_px)
-        if determinant(move.matrix) < 0 and category is not None:
-            moved = flip_keypoints(moved, category.flip_pairs, category.keypoint_names)
-        if move.matrix[0] < 0:
-            moved = _mirror_pose(moved)
+        moved = _move(now, move, category)
         whole = _measure(moved)
         if now["kind"] == "mask":  # a moved mask is cut by its frame already
             whole = _measure(now) * abs(determinant(move.matrix))
@@ -147,6 +149,14 @@ def _follow(
         now = {**now, "kind": "box", "bbox_xywh_px": enclosure(now)}
         del now["polygons"]
     return now, share
+
+
+def _move(ann: Row, move: Move, category: Category | None) -> Row:
+    """All of it where it comes to lie, in the picture or not."""
+    moved = transform(ann, move.matrix, width_px=move.width_px, height_px=move.height_px)
+    if determinant(move.matrix) < 0 and category is not None:
+        moved = flip_keypoints(moved, category.flip_pairs, category.keypoint_names)
+    return _mirror_pose(moved) if move.matrix[0] < 0 else moved
 
 
 def _measure(ann: Row) -> float:

@@ -141,7 +141,9 @@ def _show_sample(output: Output, sample: Sample) -> None:
                     item.id,
                     item.kind,
                     ", ".join(item.categories) or item.category or item.text,
-                    ", ".join(f"{value:g}" for value in item.bbox_xywh_px or ()),
+                    "not in this frame"
+                    if item.track and item.track.outside
+                    else ", ".join(f"{value:g}" for value in item.bbox_xywh_px or ()),
                     ", ".join(finding.code for finding in item.issues),
                 )
                 for item in sample.annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsetkit.geometry.coordinates import TOLERANCE_PX, are_close, coordinates
 from dsetkit.geometry.overlap import box_iou
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import canonical_json
 
@@ -25,7 +26,8 @@ def labels_equal(a: Row, b: Row) -> bool:
     """Whether two samples carry the same labels.
 
     The same multiset of annotations by kind, categories, geometry (to within ``TOLERANCE_PX``), text, attributes,
-    status and crowd and ignore flags; ids, issues, authors, scores and extras do not count.
+    status and crowd and ignore flags; ids, issues, authors, scores and extras do not count, nor do annotations whose
+    object is not there (``is_outside``).
     """
     ours, theirs = _by_meaning(a), _by_meaning(b)
     if {key: len(items) for key, items in ours.items()} != {key: len(items) for key, items in theirs.items()}:
@@ -38,7 +40,7 @@ def labels_alike(a: Row, b: Row) -> bool:
 
     The same multiset of (kind, category, text), and the boxes of each can be paired so that every pair overlaps by at
     least ``ALIKE_IOU`` in relative coordinates. Pairs are taken greedily, best first: labels that are equal enough
-    may at worst be told apart, and then both samples are kept.
+    may at worst be told apart, and then both samples are kept. Annotations whose object is not there do not count.
     """
     ours, theirs = _boxes(a), _boxes(b)
     if {key: len(items) for key, items in ours.items()} != {key: len(items) for key, items in theirs.items()}:
@@ -65,7 +67,7 @@ def merge_samples(rows: Sequence[Row]) -> Row:
         annotations += [known.add(_relink(item, new_ids)) for item in added]
     out["annotations"] = annotations
     out["labelled"] = min((row.get("labelled", "no") for row in rows), key=("yes", "partial", "no").index)
-    seen = {item.get("category") for item in annotations}
+    seen = {item.get("category") for item in annotations if not is_outside(item)}
     for field in ("subsets", "not_exhaustive_categories", "absent_categories", "responses"):
         out[field] = _united([row.get(field) or () for row in rows])
     out["absent_categories"] = [name for name in out["absent_categories"] if name not in seen]
@@ -121,6 +123,8 @@ def _united(lists: Sequence[Sequence[Any]]) -> list[Any]:
 def _by_meaning(row: Row) -> dict[str, list[list[float]]]:
     out: dict[str, list[list[float]]] = defaultdict(list)
     for item in row.get("annotations") or ():
+        if is_outside(item):
+            continue
         key, numbers = _meaning(item)
         out[key].append(numbers)
     return out
@@ -131,7 +135,7 @@ def _meaning(item: Row) -> tuple[str, list[float]]:
     shape, numbers = coordinates(item)
     seen = [point.get("visibility", 2) for point in item.get("keypoints") or ()]
     rest = {name: item[name] for name in _DISCRETE if item.get(name)}
-    return canonical_json([rest, shape, seen]), numbers
+    return canonical_json([rest, shape, seen, is_outside(item)]), numbers
 
 
 _DISCRETE = ("kind", "category", "categories", "text", "attributes", "is_crowd", "is_ignored", "status")
@@ -158,6 +162,8 @@ def _boxes(row: Row) -> dict[Any, list[tuple[float, float, float, float] | None]
     width, height = row.get("width_px") or 1, row.get("height_px") or 1
     out: dict[Any, list[tuple[float, float, float, float] | None]] = defaultdict(list)
     for item in row.get("annotations") or ():
+        if is_outside(item):
+            continue
         box = item.get("bbox_xywh_px")
         key = (item["kind"], item.get("category"), tuple(sorted(item.get("categories") or ())), item.get("text"))
         out[key].append((box[0] / width, box[1] / height, box[2] / width, box[3] / height) if box else None)

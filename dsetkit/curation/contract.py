@@ -17,7 +17,7 @@ from dsetkit.curation.members import annotations_within, check_members, classes_
 from dsetkit.curation.nearest import short
 from dsetkit.curation.screen import Screen, doubtful_samples
 from dsetkit.errors import SchemaError
-from dsetkit.spec.annotation import Annotation
+from dsetkit.spec.annotation import Annotation, is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import digest_of
 from dsetkit.spec.issue import Finding, Issue
@@ -79,7 +79,9 @@ class Contract:
         """What breaks the contract in each sample: its annotations, the links between them, the sample as a whole.
 
         A batch that is valid costs one call of Pydantic; only where it is not are rows looked at one by one. See
-        ``check_samples`` for ``splits``.
+        ``check_samples`` for ``splits``. An annotation whose object is not in this frame (``is_outside``) is no object:
+        it has to be a valid ``Annotation``, and links to it hold; what the contract says of objects is not asked of
+        it, and a sample is seen without it.
         """
         lists = [annotations_of(row) for row in rows]
         found = iter(self.check_annotations([item for items in lists for item in items]))
@@ -112,12 +114,18 @@ class Contract:
         """
         if not self.samples:
             return [()] * len(rows)
+        places = {index: seen for index, row in enumerate(rows) if (seen := _seen_places(row)) is not None}
+        rows = [_with_seen(row, places[index]) if index in places else row for index, row in enumerate(rows)]
         out: list[tuple[Breach, ...]] = self._check(rows, self.samples, self._sample_breaches)
         for index, breaches in enumerate(out):
             row = rows[index]
             tries = [{**row, "split": name, "split_group": row.get("key")} for name in splits if breaches]
             if tries and not all(self._check(tries, self.samples, self._sample_breaches)):
                 out[index] = ()
+        for index, seen in places.items():
+            out[index] = tuple(
+                one if one.position is None else one._replace(position=seen[one.position]) for one in out[index]
+            )
         return out
 
     def _sample_breaches(self, errors: Sequence[Any], row: Row, member: type[BaseModel]) -> tuple[Breach, ...]:
@@ -142,13 +150,15 @@ class Contract:
         """What breaks the contract in each annotation, looked at by itself.
 
         Of a union, only members with the annotation's ``kind`` are asked, and the one that it is nearest to (with the
-        fewest errors) says what is wrong.
+        fewest errors) says what is wrong. See ``check_rows`` for one whose object is not in its frame.
         """
         out: list[tuple[Finding, ...]] = [()] * len(annotations)
         groups: dict[tuple[type[Annotation], ...], list[int]] = {}
         for index, item in enumerate(annotations):
             kind = item.get("kind") if isinstance(item, Mapping) else None
             members = self._members(kind) if isinstance(kind, str) else self.annotations[:1]
+            if _is_outside(item):
+                members = (Annotation,)
             if members:
                 groups.setdefault(members, []).append(index)
             else:
@@ -209,6 +219,23 @@ class Contract:
                 return [read([crash], values[0], member)]
             out = [self._check_member([value], member, read)[0] for value in values]
         return out
+
+
+def _is_outside(item: Any) -> bool:
+    return isinstance(item, Mapping) and is_outside(item)
+
+
+def _seen_places(row: Any) -> list[int] | None:
+    """The places of a sample's annotations whose objects are there; None where that is all of them."""
+    items = annotations_of(row)
+    seen = [place for place, item in enumerate(items) if not _is_outside(item)]
+    return seen if len(seen) < len(items) else None
+
+
+def _with_seen(row: Row, seen: Sequence[int]) -> Row:
+    items = annotations_of(row)
+    rest = {name: value for name, value in row.items() if name != "annotations"}
+    return {**rest, "annotations": [items[place] for place in seen]} if seen else rest
 
 
 _BASE = Contract(Sample, reference="dsetkit:Sample")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsetkit.curation.corrected import new_annotation, same_value, set_values
 from dsetkit.curation.nearest import short, suggest
 from dsetkit.curation.repair import drop_links
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.correction import (
     AddAnnotation,
@@ -229,7 +230,7 @@ class _Sample:
             out["annotations"] = drop_links(kept) if self.deleted else kept
         if self.added and out.get("labelled", "no") == "no":
             out["labelled"] = "partial"
-        named = {item.get("category") for item in kept}
+        named = {item.get("category") for item in kept if not is_outside(item)}
         absent = [name for name in out.get("absent_categories") or () if name not in named]
         if len(absent) < len(out.get("absent_categories") or ()):
             out = {name: value for name, value in out.items() if name != "absent_categories"}

@@ -10,6 +10,7 @@ from typing import Any
 
 from dsetkit.curation.nearest import short
 from dsetkit.errors import UsageError
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 
@@ -133,6 +134,8 @@ def _collect(rows: Iterable[Row]) -> dict[str, _Seen]:
     kinds: dict[str, _Seen] = {}
     for row in rows:
         for annotation in row.get("annotations") or ():
+            if is_outside(annotation):  # no contract is asked about it
+                continue
             kind = annotation["kind"]
             seen = kinds.get(kind)
             if seen is None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dsetkit.curation.links import add_findings
 from dsetkit.geometry.clip import clip, overhang_px
 from dsetkit.geometry.shape import enclosure, is_degenerate, is_located
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Finding
 from dsetkit.spec.params import RepairParams
@@ -81,10 +82,11 @@ def repair_annotation(annotation: Row, width_px: int | None, height_px: int | No
 
     Degenerate (no area, a side at or below ``min_side_px``, or found so by its reader): dropped. Sticks out by at most
     ``clip_px``: clipped, with the finding ``clipped`` that names the old values. Sticks out by more, nothing of it
-    lies inside, or carries one of ``INVALID_FINDINGS``: stays as it is and is invalid. Nothing in it makes this raise
-    as long as its fields have their types.
+    lies inside, or carries one of ``INVALID_FINDINGS``: stays as it is and is invalid. One whose object is not in this
+    frame (``is_outside``) stays as it is: it locates nothing. Nothing in it makes this raise as long as its fields have
+    their types.
     """
-    if not is_located(annotation):
+    if not is_located(annotation) or is_outside(annotation):
         return Repair(annotation)
     code = BOX_DEGENERATE if annotation["kind"] in _BOXES else SHAPE_DEGENERATE
     had = [Finding.model_construct(**item) for item in annotation.get("issues") or ()]

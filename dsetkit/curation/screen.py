@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import SchemaError, SchemaValidator, from_json
 
 from dsetkit.spec.annotation import Annotation
+from dsetkit.spec.arrow import outside_mask
 from dsetkit.spec.base import ArrowJson, Document
 
 Mask = npt.NDArray[np.bool_]
@@ -201,6 +202,7 @@ def doubtful_samples(
             if len(annotations):
                 is_doubtful[owners[_doubtful_annotations(annotations, names, members)]] = True
                 is_doubtful[_with_repeated_ids(annotations, owners)] = True
+                is_doubtful[owners[outside_mask(annotations)]] = True  # contracts do not see these; screens do
         out.append(np.flatnonzero(is_doubtful) + start)
         start += batch.num_rows
     return np.concatenate(out) if out else np.zeros(0, np.int64)

@@ -22,6 +22,9 @@ class Capabilities:
     ``id`` if ids survive (else they are numbered anew from ``"0"`` in each sample); ``extras`` if the format's own
     extras (``extras[<format name>]``) do; a shape's field (``polygons``, ``mask``) if it does beside another kind.
     """
+    outside: bool = False
+    """Whether who reads the format elsewhere, too, can tell that the object of a track is not in the frame
+    (``track.outside``). If not, such annotations are left out: written, they would show something."""
     attributes: frozenset[str] | None = frozenset()
     """Names in ``attributes`` of an annotation that survive; None for all."""
     sample_fields: frozenset[str] = frozenset()

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsetkit.formats.capabilities import Capabilities
 from dsetkit.formats.loss import Ledger
+from dsetkit.formats.outside import left_out, note_left_out
 from dsetkit.geometry.polygons import ring_area
 from dsetkit.geometry.shape import box_corners, ellipse_outline, enclosure
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 
@@ -60,7 +62,11 @@ def split_of(row: Row) -> str | None:
 
 
 def carry_row(row: Row, capabilities: Capabilities, ledger: Ledger) -> Row:
-    """The row as far as the capabilities go; the rest is entered in the ledger. The row itself is not changed."""
+    """The row as far as the capabilities go; the rest is entered in the ledger. The row itself is not changed.
+
+    What is not in the frame (``is_outside``) is no label of the picture: a sample of which that alone is left out is as
+    labelled as it was.
+    """
     key: str = row["key"]
     fmt = ledger.format_name
     out: Row = {"key": key}
@@ -117,15 +123,16 @@ def _carry_labelled(row: Row, capabilities: Capabilities, ledger: Ledger, out: R
     if labelled != "no":
         out["labelled"] = "yes"
     withdraw_labelled(row, out, ledger)
-    if not row.get("annotations") and not capabilities.tells_unlabelled:
+    is_empty = all(map(is_outside, row.get("annotations", ())))
+    if is_empty and not out.get("annotations") and not capabilities.tells_unlabelled:
         out.pop("labelled", None)
     if out.get("annotations"):
         out["labelled"] = "yes"
     said = out.get("labelled", "no")
-    if labelled == "partial" and (said == "yes" or not row.get("annotations")):
+    if labelled == "partial" and (said == "yes" or is_empty):
         message = f"{ledger.format_name} cannot say that a picture is labelled in part; it counts as labelled '{said}'"
         ledger.add("labelled-partial", message, row["key"])
-    elif labelled == "yes" and said == "no" and not row.get("annotations"):
+    elif labelled == "yes" and said == "no" and is_empty:
         message = (
             f"{ledger.format_name} cannot say that a picture was labelled and shows nothing; it counts as not labelled"
         )
@@ -137,7 +144,8 @@ def withdraw_labelled(row: Row, out: Row, ledger: Ledger) -> None:
 
     Empty labels would say that somebody looked and nothing is there.
     """
-    if row.get("annotations") and not out.get("annotations") and out.pop("labelled", None) is not None:
+    has_labels = not all(map(is_outside, row.get("annotations", ())))
+    if has_labels and not out.get("annotations") and out.pop("labelled", None) is not None:
         message = f"{ledger.format_name} can say nothing of what is on a picture; it counts as not labelled"
         ledger.add("labelled-withdrawn", message, row["key"], severity="info")  # each annotation is a warning
 
@@ -151,9 +159,8 @@ def carry_annotation(annotation: Row, capabilities: Capabilities, ledger: Ledger
     if capabilities.needs_category and kind != "caption" and annotation.get("category") is None:
         ledger.add("category-none", f"{fmt} needs a category; annotations without one are left out", where)
         return None
-    if (annotation.get("track") or {}).get("outside") and "track" not in capabilities.annotation_fields:
-        message = f"{fmt} cannot say that the object of a track is not there; such annotations are left out"
-        ledger.add("track-outside", message, where, severity="info")
+    if left_out(annotation, capabilities):
+        note_left_out(ledger, where)
         return None
     source = annotation
     if kind not in capabilities.kinds:

@@ -14,13 +14,14 @@ from dsetkit.formats.carry import split_of
 from dsetkit.formats.matching import extension_of_path, without_extension
 from dsetkit.formats.places import Places, safe_part, safe_path
 from dsetkit.imaging.media import PICTURE_EXTENSIONS
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 from dsetkit.spec.snapshot import License
 
 FIELDS: Mapping[str, str] = {
     "split": "the sample's split (or first subset), or none",
-    "category": "the category of its first annotation that has one, or none",
+    "category": "the category of its first annotation that has one (and is in the frame), or none",
     "index": "its number in key order, from 0; with zeros in front as {index:06d}",
     "stem": "its file's name without extension",
     "folder": "the folders of its key, empty where there are none",
@@ -138,6 +139,10 @@ def named(export: Export, label_format: Format, names: str | None) -> Export:
     return NamedExport(export, template)
 
 
+def _seen(row: Row) -> Iterator[Row]:
+    return (item for item in row.get("annotations", ()) if not is_outside(item))
+
+
 def _name(row: Row, index: int, template: NameTemplate) -> str:
     key: str = row["key"]
     extension = extension_of_path(key)
@@ -145,7 +150,7 @@ def _name(row: Row, index: int, template: NameTemplate) -> str:
     bare = without_extension(key) if is_picture else key
     ext = key.rpartition(".")[2] if is_picture else ""
     folder, _, stem = bare.rpartition("/")
-    category = next((item["category"] for item in row.get("annotations", ()) if item.get("category")), NONE)
+    category = next((seen["category"] for seen in _seen(row) if seen.get("category")), NONE)
     name = template.fill(
         {
             "split": safe_part(split_of(row) or NONE),

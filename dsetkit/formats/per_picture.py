@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from dsetkit.formats.issues import IssueList
 from dsetkit.formats.join import join
@@ -17,56 +17,85 @@ from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Severity
 
 
-class Claim(Protocol):
-    """A label file, the picture it is taken to be about, and the one that is called like it."""
-
-    path: str
-    key: str
-    own: str | None
-
-
 @dataclass
 class LabelFile:
     """One label file and the picture it is taken to be about."""
 
     path: str
     row: Row
-    """What it says, without ``key``. ``subsets`` in it stand; else the folders' names are looked at."""
+    """What it says, without ``key``. ``subsets`` in it stand, also none; else the folders' names are looked at."""
     names: Sequence[str] = ()
     """What it calls its picture, likeliest first, as paths from its own folder or from anywhere."""
+    absent: str = ""
+    """The key where the picture is not there; one made of ``names`` where this is empty."""
     key: str = ""
     own: str | None = None
     """The picture that is called like the label file."""
 
 
 class PerPicture:
-    """Matches label files with the pictures of a source."""
+    """Matches label files with the pictures of a source.
 
-    def __init__(self, pictures: PictureIndex, issues: IssueList, *, field: str) -> None:
+    ``field`` is where a file names its picture and ``folder`` what tells pictures of one name apart, for hints.
+    ``names_may_lack_extension``: a name that is no picture's may be one's without its extension.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureIndex,
+        issues: IssueList,
+        *,
+        field: str,
+        folder: str = "paths in the label file",
+        names_may_lack_extension: bool = False,
+    ) -> None:
         self.pictures = pictures
         self.issues = issues
         self._field = field
+        self._folder = folder
+        self._finds_stems = names_may_lack_extension
         self._by_stem = ByStem(pictures.paths)
 
     def label_set(self, files: Sequence[LabelFile], categories: Sequence[Category]) -> LabelSet:
-        """One row a picture. Of several files about one picture all are taken, but those that say the same again."""
+        """``match`` and ``gather``."""
+        self.match(files)
+        return self.gather(files, categories)
+
+    def match(self, files: Sequence[LabelFile]) -> None:
+        """Give each file the key of the picture that it is taken to be about."""
         for file in files:
             self._match(file)
-        settle(files, self.pictures)
+        _settle(files, self.pictures)
+
+    def gather(
+        self,
+        files: Sequence[LabelFile],
+        categories: Sequence[Category],
+        *,
+        others: Iterable[Row] = (),
+        same: Callable[[Row], Any] = lambda row: row,
+    ) -> LabelSet:
+        """One row a picture. Of several files about one picture all are taken, but those that say the same again.
+
+        ``others`` are rows of pictures that no file is about; ``same`` is what of a file's row has to be equal for it
+        to say the same again.
+        """
         sets: list[dict[str, Row]] = [{}]
         seen: dict[str, list[LabelFile]] = {}
         for file in files:
             before = seen.setdefault(file.key, [])
             before.append(file)
             if len(before) > 1:
-                if any(other.row == file.row for other in before[:-1]):
-                    note_repeated(before, self.issues)
+                if any(same(other.row) == same(file.row) for other in before[:-1]):
+                    self._note_twice(before, "labels-repeated", "info", "says the same again", "It was left out.")
                     continue
-                note_twice(before, self.issues)
+                said = "is about a picture that another file labels"
+                self._note_twice(before, "labels-twice", "warning", said, "Both were taken; take one away.")
             place = len(before) - 1
             sets += [{} for _ in range(place + 1 - len(sets))]
             row = {"key": file.key, **file.row, **self._subset(file)}
-            sets[place][file.key] = {name: value for name, value in row.items() if value != []}
+            sets[place][file.key] = {name: value for name, value in row.items() if value not in ([], ())}
+        sets[0].update((row["key"], row) for row in others)
         if len(sets) == 1:
             return LabelSet.from_rows(sets[0].values(), categories, issues=self.issues.all())
         joined = join([(LabelSet.from_rows(rows.values(), categories), None) for rows in sets], sets[0].keys())
@@ -85,6 +114,8 @@ class PerPicture:
         named: tuple[str, ...] = ()
         for name in file.names:
             named = closest(self.pictures.candidates(name, near), file.path)
+            if not named and self._finds_stems and (reduced := reduce_name(name)):
+                named = self._by_stem.find(reduced, file.path)
             if named:
                 break
         file.own = own[0] if len(own) == 1 else None
@@ -102,17 +133,21 @@ class PerPicture:
             several = named if len(named) > 1 else own
             shown = ", ".join(several[:3])
             message = f"it could be about any of {len(several)} pictures ({shown})"
-            hint = "Give pictures names of their own, or paths in the label file."
+            hint = f"Give pictures names of their own, or {self._folder}."
             self.issues.add("picture-ambiguous", message, file=file.path, hint=hint)
-        file.key = made_key(file.path, file.names)
+        file.key = file.absent or made_key(file.path, file.names)
+
+    def _note_twice(self, files: Sequence[LabelFile], code: str, severity: Severity, said: str, hint: str) -> None:
+        message = f"it {said}: {files[0].path} is about {files[0].key} too"
+        self.issues.add(code, message, severity=severity, file=files[-1].path, hint=hint)
 
 
-def settle(files: Sequence[Claim], pictures: PictureIndex) -> None:
+def _settle(files: Sequence[LabelFile], pictures: PictureIndex) -> None:
     """Of several files that name one picture, those called like another picture get that one.
 
     Where pictures are absent, so that names cannot be checked, they get a key made of their own path.
     """
-    claims: dict[str, list[Claim]] = {}
+    claims: dict[str, list[LabelFile]] = {}
     for file in files:
         claims.setdefault(file.key, []).append(file)
     for key, claiming in claims.items():
@@ -127,22 +162,6 @@ def settle(files: Sequence[Claim], pictures: PictureIndex) -> None:
                 file.key = file.own
             elif key not in pictures:
                 file.key = f"{without_extension(file.path)}{extension_of_path(key)}"
-
-
-def note_repeated(files: Sequence[Claim], issues: IssueList) -> None:
-    """Note that the last of these files about one picture says the same as one before, and was left out."""
-    _note_twice(files, issues, "labels-repeated", "info", "says the same again", "It was left out.")
-
-
-def note_twice(files: Sequence[Claim], issues: IssueList) -> None:
-    """Note that the last of these files is about a picture that others label; all are taken."""
-    said = "is about a picture that another file labels"
-    _note_twice(files, issues, "labels-twice", "warning", said, "Both were taken; take one away.")
-
-
-def _note_twice(files: Sequence[Claim], issues: IssueList, code: str, severity: Severity, said: str, hint: str) -> None:
-    message = f"it {said}: {files[0].path} is about {files[0].key} too"
-    issues.add(code, message, severity=severity, file=files[-1].path, hint=hint)
 
 
 def made_key(path: str, names: Iterable[str]) -> str:

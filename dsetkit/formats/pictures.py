@@ -21,6 +21,8 @@ HEAD_BYTES = 64 * 1024
 """How much of a picture is read to learn its size; the whole is read where that is not enough."""
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _DRIVE = re.compile(r"[a-zA-Z]:(?=[\\/])|[a-zA-Z]:$")
+_REDUCED = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}){0,3}")
+"""Names that are as they should be; nearly all are."""
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -33,6 +35,8 @@ def reduce_name(name: str) -> str:
     >>> reduce_name("C:\\\\data\\\\..\\\\a.jpg"), reduce_name("https://host/x/a%20b.jpg?raw=1")
     ('data/a.jpg', 'x/a b.jpg')
     """
+    if _REDUCED.fullmatch(name):
+        return name
     if _URL.match(name):
         try:
             name = unquote(urlsplit(name).path)
@@ -79,11 +83,11 @@ class PictureIndex:
 
     def candidates(self, name: str, near: str = "", prefer: Sequence[str] = ()) -> tuple[str, ...]:
         """All pictures that ``name`` could mean, as ``resolve`` looks for them: none, one, or several alike."""
+        if not self._known:
+            return ()
         for path in (name, _from_folder(name, near)):
             if path in self._known:
                 return (path,)
-        if not self._known:
-            return ()
         reduced = reduce_name(name)
         for path in (reduced, f"{near}/{reduced}" if near else reduced):
             if path in self._known:

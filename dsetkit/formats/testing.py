@@ -37,7 +37,7 @@ from dsetkit.formats.loss import Ledger
 from dsetkit.formats.matching import stem_of
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing_exports import MemoryExport, exports, lossy_export, plain_export, png
-from dsetkit.formats.writing import check_losses, write_labels
+from dsetkit.formats.writing import as_seen, check_losses, write_labels
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import canonical_json
 from dsetkit.spec.key import check_key, sort_key
@@ -61,6 +61,7 @@ __all__ = [
 
 def expected_rows(label_format: Format, export: Export, options: Options | None = None) -> list[Row]:
     """What is to be read back after writing, by the format's own account."""
+    export = as_seen(export, label_format)
     ledger = Ledger(label_format.name)
     prepared = label_format.prepare(export, options or {}, ledger)
     rows = [label_format.carry(row, prepared, ledger) for row in export.rows()]

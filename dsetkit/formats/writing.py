@@ -9,9 +9,10 @@ from dsetkit.errors import LossError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Export, Format, Options
 from dsetkit.formats.loss import LossReport
+from dsetkit.formats.outside import SeenExport
 from dsetkit.storage.sink import open_sink
 
-__all__ = ["Export", "check_losses", "write_labels"]
+__all__ = ["Export", "as_seen", "check_losses", "write_labels"]
 
 _SHOWN = 5
 
@@ -19,7 +20,21 @@ _SHOWN = 5
 def check_losses(export: Export, format: str | Format, *, options: Options | None = None) -> LossReport:
     """What ``write_labels`` would lose. Writes nothing. Raises ``NotFoundError`` and ``UsageError`` as it does."""
     label_format, checked = _writer(format, options)
-    return label_format.check_losses(export, checked)
+    seen = as_seen(export, label_format)
+    return _whole(seen, label_format.check_losses(seen, checked))
+
+
+def as_seen(export: Export, label_format: Format) -> Export:
+    """The export as the format gets it: without what it would show though it is not there (``formats.outside``)."""
+    capabilities = label_format.capabilities
+    if capabilities.outside:
+        return export
+    has_links = bool({"relations", "based_on"} & capabilities.annotation_fields)
+    return SeenExport(export, label_format.name, has_links=has_links)
+
+
+def _whole(export: Export, report: LossReport) -> LossReport:
+    return export.report(report) if isinstance(export, SeenExport) else report
 
 
 def write_labels(
@@ -41,7 +56,8 @@ def write_labels(
     cannot be written, or a ``dst`` that is not empty.
     """
     label_format, checked = _writer(format, options)
-    report = label_format.check_losses(export, checked) if strict else None
+    export = as_seen(export, label_format)
+    report = _whole(export, label_format.check_losses(export, checked)) if strict else None
     if report is not None and report.refusals:
         raise LossError(
             f"writing {report.format} would lose labels: {_listed([loss.describe() for loss in report.refusals])}",
@@ -50,7 +66,7 @@ def write_labels(
         )
     with open_sink(os.fspath(dst)) as sink:
         if report is None:
-            report = label_format.write_reporting(export, sink, checked)
+            report = _whole(export, label_format.write_reporting(export, sink, checked))
         else:
             label_format.write(export, sink, checked)
         for name, data in (beside or {}).items():

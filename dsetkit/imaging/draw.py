@@ -13,6 +13,7 @@ from dsetkit.geometry.shape import box_corners, ellipse_outline
 from dsetkit.imaging.labels import LabelWriter, writable
 from dsetkit.imaging.modes import to_mode
 from dsetkit.imaging.palette import NEUTRAL, Color, category_colors, color_of_name
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.category import Category
 
 Row = dict[str, Any]
@@ -43,10 +44,10 @@ def draw_annotations(
     Every kind is drawn in its category's colour, ``width`` pixels wide: outlines with a dark rim, areas (polygons with
     their holes, masks) filled half transparent, keypoints with the category's skeleton (hidden ones hollow), labels on
     a backing box: category, text, score. Image labels and captions stand in the top left corner. A shape that is
-    broken (NaN, a mask that is none) is left out, its label too. A picture whose shorter side is below ``min_side_px``
-    is first enlarged by a whole factor, so that labels of tiny pictures can be read; one whose longer side is above
-    ``max_side_px`` is first brought down to it, so that labels stay readable on a contact sheet. Without
-    ``with_text`` only shapes are drawn.
+    broken (NaN, a mask that is none) is left out, its label too, and so is what is not in this frame (``is_outside``).
+    A picture whose shorter side is below ``min_side_px`` is first enlarged by a whole factor, so that labels of tiny
+    pictures can be read; one whose longer side is above ``max_side_px`` is first brought down to it, so that labels
+    stay readable on a contact sheet. Without ``with_text`` only shapes are drawn.
     """
     factor: float = max(1, math.ceil(min_side_px / max(1, min(image.size))))
     canvas = to_mode(image, "RGB")
@@ -59,6 +60,7 @@ def draw_annotations(
     elif canvas is image:
         canvas = canvas.copy()
     painter = _Painter(canvas, categories, width, factor, image.size)
+    annotations = [annotation for annotation in annotations if not is_outside(annotation)]
     for annotation in annotations:  # areas first, so that no area hides an outline, and no outline a label
         painter.fill(annotation)
     for annotation in annotations:

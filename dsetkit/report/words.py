@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 
 KINDS = {
@@ -77,7 +78,7 @@ def label_name(annotation: Row) -> str:
 
 def label_facts(annotation: Row) -> str:
     """What else an annotation says: text, score, flags, status, attributes, findings."""
-    facts: list[str] = []
+    facts: list[str] = ["not in this frame"] if is_outside(annotation) else []
     if annotation.get("text"):
         facts.append(f"“{shorten(annotation['text'], 200)}”")
     if annotation.get("score") is not None:

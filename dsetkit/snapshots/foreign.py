@@ -124,6 +124,9 @@ class ForeignParquet:
                 raise ValueError(f"a row group of it unfolds to {total:,} bytes, more than {MAX_GROUP_BYTES:,}")
             table = self._open(kept).read_row_group(number, columns=wanted, use_threads=False)
             table.validate(full=True)
+            for column in table.columns:
+                for piece in column.chunks:
+                    _check_empty_lists(piece)
             if table.num_rows != self._rows[number]:
                 raise ValueError("a row group of it does not have the rows that it states")
             return table
@@ -250,6 +253,24 @@ def _chunks_of(group: Mapping[int, Any]) -> list[_Chunk]:
 
 def _leads_to(column: str, leaf: str) -> bool:
     return leaf == column or leaf.startswith(f"{column}.")
+
+
+def _check_empty_lists(array: pa.Array) -> None:
+    """Raise ``ValueError`` for an array of no lists that begins behind its values, at any depth.
+
+    ``validate`` lets it pass, and Arrow ends the process when it is flattened.
+    """
+    kind = array.type
+    if pa.types.is_struct(kind):
+        for index in range(kind.num_fields):
+            _check_empty_lists(array.field(index))
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        offsets = array.buffers()[1]
+        width = 8 if pa.types.is_large_list(kind) else 4
+        is_there = not len(array) and offsets is not None and offsets.size >= width * (array.offset + 1)
+        if is_there and array.offsets[0].as_py() > len(array.values):
+            raise ValueError("a list of it leads behind its values")
+        _check_empty_lists(array.values)
 
 
 def _text_bytes(array: pa.Array) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsetkit.errors import DsetkitError
@@ -16,6 +17,8 @@ from dsetkit.imaging.decode import open_picture
 from dsetkit.imaging.draw import draw_annotations
 from dsetkit.imaging.encode import encode
 from dsetkit.imaging.palette import category_colors, color_of_name
+from dsetkit.spec.annotation import is_outside
+from dsetkit.spec.arrow import outside_mask
 from dsetkit.spec.diff_text import WORDS, about
 from dsetkit.spec.html import frame, note, table, text, title
 
@@ -158,10 +161,11 @@ def _counts(snapshot: Snapshot) -> tuple[int, dict[str, int], Counter[str]]:
     splits: Counter[str] = Counter()
     categories: Counter[str] = Counter()
     annotations = 0
-    for part in snapshot.iter_tables(("split", "annotations.category")):
+    for part in snapshot.iter_tables(("split", "annotations.category", "annotations.track.outside")):
         splits.update(split or "none" for split in part["split"].to_pylist())
-        flat = pc.struct_field(pc.list_flatten(part["annotations"]), "category")
-        annotations += len(flat)
+        items = pc.list_flatten(part["annotations"])
+        annotations += len(items)
+        flat = pc.struct_field(items, "category").filter(pa.array(~outside_mask(items)))
         for item in pc.value_counts(flat.drop_null()).to_pylist():
             categories[item["values"]] += item["counts"]
     return annotations, dict(splits), categories
@@ -170,7 +174,8 @@ def _counts(snapshot: Snapshot) -> tuple[int, dict[str, int], Counter[str]]:
 def _sample_cells(read: Any, row: Row, categories: Sequence[Category]) -> tuple[str, ...]:
     names: Counter[str | None] = Counter()
     for item in row.get("annotations") or ():
-        names.update(item.get("categories") or [item.get("category")])
+        if not is_outside(item):
+            names.update(item.get("categories") or [item.get("category")])
     labels = [
         f"{_swatch(name, categories)}{text(name)}{f' × {count:,}' if count > 1 else ''}"
         for name, count in names.most_common(_SHOWN_CATEGORIES)

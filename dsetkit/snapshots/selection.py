@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsetkit.errors import UsageError
+from dsetkit.spec.arrow import outside_mask
 from dsetkit.spec.sample import Labelled
 from dsetkit.spec.snapshot import SnapshotInfo
 
@@ -29,7 +30,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "source": ("key",),
     "key": ("key",),
     "subset": ("subsets",),
-    "category": ("annotations.category", "annotations.categories"),
+    "category": ("annotations.category", "annotations.categories", "annotations.track.outside"),
 }
 _MAY_BE_NONE = ("split", "split_group")
 _SAID = {
@@ -160,12 +161,13 @@ def _subset(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
 
 
 def _category(table: pa.Table, _: str, wanted: list[Any]) -> Mask:
+    """Samples on which something of a category is; that the object of a track is not there is no such thing."""
     values = pa.array(wanted, pa.string())
 
     def hits(annotations: pa.StructArray) -> Mask:
         single = _to_mask(pc.is_in(pc.struct_field(annotations, "category"), value_set=values))
         several = _any_in(pc.struct_field(annotations, "categories"), lambda names: pc.is_in(names, value_set=values))
-        return single | several
+        return (single | several) & ~outside_mask(annotations)
 
     return _any_in(_one(table["annotations"]), hits)
 

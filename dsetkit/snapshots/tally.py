@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dsetkit.spec.annotation import is_outside
+from dsetkit.spec.arrow import outside_mask
 from dsetkit.spec.snapshot import Counts
 
 
@@ -32,6 +34,8 @@ class Tally:
         if row.get("split") is not None:
             self._splits[row["split"]] += 1
         for annotation in annotations:
+            if is_outside(annotation):
+                continue
             category, categories = annotation.get("category"), annotation.get("categories")
             if categories:
                 self._categories.update({*categories, category} - {None})
@@ -44,6 +48,8 @@ class Tally:
         self._splits.update(_values(table["split"]))
         annotations = pc.list_flatten(table["annotations"])
         self._counts["annotations"] += len(annotations)
+        if (outside := outside_mask(annotations)).any():
+            annotations = annotations.filter(pa.array(~outside))
         several = pc.struct_field(annotations, "categories")
         has_several = pc.fill_null(pc.greater(pc.list_value_length(several), 0), False)
         self._categories.update(_values(pc.struct_field(annotations, "category").filter(pc.invert(has_several))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from dsetkit.spec.issue import Issue
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import ManifestPart, Part
+from dsetkit.storage.scratch import scratch_folder
 from dsetkit.storage.tar import check_shard
 
 _FETCH = "Get a good copy (in a project: dsetkit verify --repair); if there is none, build it again."
@@ -225,8 +225,8 @@ class _Verification:
         if path is not None:
             yield path
             return
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "part")
+        with scratch_folder() as folder:
+            path = folder / "part"
             with path.open("wb") as file:
                 block = 8 * 1024 * 1024
                 for start in range(0, part.size_bytes, block):

@@ -6,7 +6,8 @@ y down, floats. Angles are degrees, clockwise as seen on the screen.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -98,6 +99,7 @@ class Track(Document):
     id: str
     keyframe: bool = True
     outside: bool = False
+    """The object is not in this frame: the annotation holds its track together and shows nothing (``is_outside``)."""
     interpolated: bool = False
 
 
@@ -153,3 +155,16 @@ class Annotation(Document):
     """What was found wrong with it, or done to it."""
     extras: JsonObject = Field(default_factory=dict)
     """What only its own format knows, so that a round trip loses nothing; never geometry."""
+
+
+def is_outside(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation (a row) says that the object of its track is not in this frame.
+
+    It is a record, no object: it is kept with its sample, moves as its picture does and goes wherever tracks can be
+    told, but it is never counted, measured, drawn or written as something that can be seen.
+
+    >>> is_outside({"id": "0", "kind": "box", "track": {"id": "7", "outside": True}})
+    True
+    """
+    track = annotation.get("track")
+    return isinstance(track, Mapping) and track.get("outside") is True

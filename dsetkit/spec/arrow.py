@@ -6,9 +6,11 @@ defaults left out. Reading and writing rows never builds a document, so it stays
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
@@ -16,7 +18,18 @@ from pydantic import BaseModel
 from dsetkit.spec.columns import Row, columns_of, rows_of
 from dsetkit.spec.schema import arrow_schema
 
-__all__ = ["Row", "arrow_schema", "count_annotations", "iter_rows", "rows_from_table", "table_from_rows"]
+__all__ = [
+    "Row",
+    "arrow_schema",
+    "count_annotations",
+    "iter_rows",
+    "keep_annotations",
+    "outside_mask",
+    "rows_from_table",
+    "table_from_rows",
+]
+
+Mask = npt.NDArray[np.bool_]
 
 
 def table_from_rows(rows: Sequence[Mapping[str, Any]], model: type[BaseModel]) -> pa.Table:
@@ -49,3 +62,37 @@ def iter_rows(tables: Iterable[pa.Table], model: type[BaseModel], batch_rows: in
 def count_annotations(table: pa.Table) -> int:
     """How many annotations the rows of a table have together."""
     return int(pc.sum(pc.list_value_length(table["annotations"])).as_py() or 0)
+
+
+def outside_mask(annotations: pa.StructArray) -> Mask:
+    """Bool [annotations]: which of them ``dsetkit.spec.annotation.is_outside`` holds for.
+
+    Without a column ``track.outside`` none is.
+    """
+    place = annotations.type.get_field_index("track")
+    if place < 0 or annotations.type.field(place).type.get_field_index("outside") < 0:
+        return np.zeros(len(annotations), np.bool_)
+    flags = pc.fill_null(pc.struct_field(annotations, ["track", "outside"]), False)
+    return np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def keep_annotations(table: pa.Table, which: Callable[[pa.StructArray], Mask]) -> pa.Table:
+    """The rows of a table with only those of their annotations for which ``which`` says so; all other columns stay."""
+    place = table.schema.get_field_index("annotations")
+    chunks, is_changed = [], False
+    for lists in table.column(place).chunks:
+        items = lists.flatten()
+        kept = which(items)
+        if kept.all():
+            chunks.append(lists)
+            continue
+        is_changed = True
+        counts = np.concatenate([[0], np.cumsum(kept)])
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = pa.array(counts[ends].astype(np.int32))
+        chunks.append(pa.ListArray.from_arrays(offsets, items.filter(pa.array(kept)), type=lists.type))
+    if not is_changed:
+        return table
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.chunked_array(chunks, field.type))

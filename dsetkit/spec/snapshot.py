@@ -61,7 +61,10 @@ class SchemaReference(Document):
 
 
 class Counts(Document):
-    """Samples and annotations in = kept + rejected (+ made, for variants)."""
+    """Samples and annotations in = kept + rejected (+ made, for variants).
+
+    ``annotations`` are all that is written down, also where the object of a track is not in the frame.
+    """
 
     samples_in: int = 0
     annotations_in: int = 0
@@ -75,7 +78,7 @@ class Counts(Document):
     """Of variants, by corrections, or by merging duplicates."""
     per_split: dict[str, int] = Field(default_factory=dict)
     per_category: dict[str, int] = Field(default_factory=dict)
-    """Annotations per category."""
+    """Annotations per category; those whose object is not in the frame do not count."""
     per_reason: dict[str, int] = Field(default_factory=dict)
     """Rejected rows per reason."""
     per_change: dict[str, int] = Field(default_factory=dict)

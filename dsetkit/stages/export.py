@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dsetkit.errors import NotFoundError
 from dsetkit.formats import registry
@@ -18,7 +21,7 @@ from dsetkit.formats.reading import Opened, open_labels
 from dsetkit.formats.writing import write_labels
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
-from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.arrow import Row, iter_rows, keep_annotations
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
@@ -50,15 +53,31 @@ class SnapshotExport:
 
     def rows(self) -> Iterator[Row]:
         """Rows in key order; of annotations only the accepted ones, unless all were asked for."""
-        for row in iter_rows(self.snapshot.iter_tables(), Sample):
-            if not self._all and any("status" in item for item in row.get("annotations", ())):
-                kept = [item for item in row["annotations"] if item.get("status", "accepted") == "accepted"]
-                row = {**row, "annotations": kept}
-            yield {**row, "key": _with_extension(row["key"], row.get("media_type"))}
+        return iter_rows(self.tables(), Sample)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows as tables, for writers that take them so; one manifest part at a time."""
+        for table in self.snapshot.iter_tables():
+            if not self._all:
+                table = keep_annotations(table, _accepted)
+            keys, types = table["key"].to_pylist(), table["media_type"].to_pylist()
+            names = [self._name(key, media_type) for key, media_type in zip(keys, types, strict=True)]
+            if names != keys:
+                place = table.schema.get_field_index("key")
+                table = table.set_column(place, table.schema.field(place), [pa.array(names, pa.string())])
+            yield table
+
+    def _name(self, key: str, media_type: str | None) -> str:
+        """The key as it is written."""
+        return _with_extension(key, media_type)
 
     def picture(self, row: Row) -> bytes | None:
         """The picture's bytes, found by the row's own place in its shard."""
         return self.snapshot.read_bytes(row)
+
+
+def _accepted(annotations: pa.StructArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.equal(pc.struct_field(annotations, "status"), "accepted").to_numpy(zero_copy_only=False))
 
 
 def _with_extension(key: str, media_type: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from dsetkit.errors import UsageError
 from dsetkit.formats.loss import LossReport
 from dsetkit.formats.writing import write_labels
 from dsetkit.snapshots.read import Snapshot
-from dsetkit.spec.arrow import Row
 from dsetkit.stages.export import SnapshotExport
 
 _MAX_NAME_BYTES = 120
@@ -74,12 +73,9 @@ class KeyedExport(SnapshotExport):
         super().__init__(snapshot, all_statuses=all_statuses)
         self.names = names
 
-    def rows(self) -> Iterator[Row]:
-        """Rows in key order, under their new names."""
-        keys = (key for table in self.snapshot.iter_tables(("key",)) for key in table["key"].to_pylist())
-        for key, row in zip(keys, super().rows(), strict=True):
-            extension = row["key"].rpartition("/")[2][len(_stem(row["key"].rpartition("/")[2])) :]
-            yield {**row, "key": f"{self.names.stem(key)}{extension}"}
+    def _name(self, key: str, media_type: str | None) -> str:
+        file = super()._name(key, media_type).rpartition("/")[2]
+        return f"{self.names.stem(key)}{file[len(_stem(file)) :]}"
 
 
 def choose_keys(snapshot: Snapshot, texts: Iterable[str]) -> Snapshot:

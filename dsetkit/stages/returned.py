@@ -18,6 +18,7 @@ from dsetkit.formats.carry import SHAPE_FIELD
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.reading import read_tree
+from dsetkit.formats.writing import as_seen
 from dsetkit.geometry.affine import transform
 from dsetkit.geometry.coordinates import GEOMETRY_FIELDS, are_close, coordinates
 from dsetkit.geometry.overlap import iou
@@ -126,17 +127,21 @@ def _errors(labels: LabelSet) -> list[Issue]:
 
 
 def _expected(export: KeyedExport, label_format: Format) -> Iterator[tuple[Row, list[tuple[Row, Row]]]]:
-    """Each row, with pairs of an annotation as it stands and as the format gives it back, unedited."""
+    """Each row, with pairs of an annotation as it stands and as the format gives it back, unedited.
+
+    What was not written (the object of a track that is not in the frame, say) is in no pair.
+    """
     ledger = Ledger(label_format.name)
-    prepared = label_format.prepare(export, {}, ledger)
+    written = as_seen(export, label_format)
+    prepared = label_format.prepare(written, {}, ledger)
 
     def carry(row: Row) -> Sequence[Row]:
         annotations: Sequence[Row] = label_format.carry(row, prepared, ledger).get("annotations", ())
         return annotations
 
-    for row in export.rows():
-        own, carried = row.get("annotations", ()), carry(row)
-        kept = [item for item in own if carry({**row, "annotations": [item]})]
+    for row, seen in zip(export.rows(), written.rows(), strict=True):
+        own, carried = seen.get("annotations", ()), carry(seen)
+        kept = [item for item in own if carry({**seen, "annotations": [item]})]
         if len(kept) == len(carried):
             yield row, list(zip(kept, carried, strict=True))
         else:

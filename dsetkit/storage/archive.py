@@ -11,16 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsetkit.errors import StorageError
+from dsetkit.storage.temporary import ALWAYS_BYTES, MAX_RATIO
 from dsetkit.storage.tree import Collector, Entry, Store
 from dsetkit.storage.unfold import TemporaryStore, Window, fetched, unfolded, unpacking
 from dsetkit.storage.zip_member import Member, member_chunks, read_member
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """What names of files end in that a scan looks into."""
-
-MAX_RATIO = 200
-ALWAYS_BYTES = 1024**3
-"""An archive may unfold to this, or to ``MAX_RATIO`` times its size if that is more."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _DIRECTORY_BYTES = 512 * 1024**2

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
 import io
-import lzma
 import os
 import tarfile
-import tempfile
-import weakref
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, cast
 
 from dsetkit.errors import StorageError
+from dsetkit.storage.temporary import CHUNK_BYTES, FAULTS, TemporaryBytes, TooLargeError, unpack
 from dsetkit.storage.tree import Entry, Store
 
-_CHUNK_BYTES = 1024 * 1024
 _NEAR_BYTES = 64 * 1024
-"""How much is read ahead of a file on this machine; of others, ``_CHUNK_BYTES``."""
-
-_UNPACKERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
-    "gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),  # type: ignore[dict-item,return-value]
-    "bz2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
-}
-_UNPACKERS |= {"tgz": _UNPACKERS["gz"], "tbz2": _UNPACKERS["bz2"], "txz": _UNPACKERS["xz"]}
+"""How much is read ahead of a file on this machine; of others, ``CHUNK_BYTES``."""
 
 
 class Window(io.RawIOBase):
@@ -42,7 +29,7 @@ class Window(io.RawIOBase):
         self._store = store
         self._entry = entry
         self._limit = limit_bytes
-        self._ahead = _NEAR_BYTES if store.workers <= 8 else _CHUNK_BYTES
+        self._ahead = _NEAR_BYTES if store.workers <= 8 else CHUNK_BYTES
         self._at = 0
         self._start = 0
         self._data = b""
@@ -90,13 +77,11 @@ class Window(io.RawIOBase):
 class TemporaryStore(Store):
     """One file that has no name; it goes when nobody needs it any more."""
 
-    def __init__(self, file: IO[bytes], root: str, size_bytes: int) -> None:
+    def __init__(self, held: TemporaryBytes, root: str) -> None:
         self.root = root
         self.workers = min(4, os.cpu_count() or 1)
-        self.size_bytes = size_bytes
-        self._file = file
-        # Not __del__: of things that only refer to each other, Python may let the file go first, and complains.
-        weakref.finalize(self, file.close)
+        self.size_bytes = held.size_bytes
+        self._held = held
 
     def read(self, entry: Entry, length: int | None) -> bytes:
         """See ``Store.read``."""
@@ -105,25 +90,22 @@ class TemporaryStore(Store):
     def read_range(self, entry: Entry, start: int, length: int) -> bytes:
         """See ``Store.read_range``."""
         self.check_range(entry, start, length)
-        data = b""
-        while len(data) < length:
-            more = os.pread(self._file.fileno(), length - len(data), start + len(data))
-            if not more:
-                raise EOFError("it ends too early")
-            data += more
+        data = self._held.read(start, length)
+        if len(data) < length:
+            raise EOFError("it ends too early")
         return data
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """See ``Store.chunks``."""
-        for start in range(0, self.size_bytes, _CHUNK_BYTES):
-            yield self.read_range(entry, start, min(_CHUNK_BYTES, self.size_bytes - start))
+        for start in range(0, self.size_bytes, CHUNK_BYTES):
+            yield self.read_range(entry, start, min(CHUNK_BYTES, self.size_bytes - start))
 
 
 def fetched(store: Store, entry: Entry) -> TemporaryStore:
     """A file as it is, brought to this machine. Raises ``StorageError``."""
-    with _temporary() as (file, keep):
-        file.write(store.read(entry, None))
-        return keep(store.root)
+    held = TemporaryBytes()
+    held.fill([store.read(entry, None)])
+    return TemporaryStore(held, store.root)
 
 
 def unfolded(store: Store, entry: Entry, kind: str, limit_bytes: int, shown: str) -> TemporaryStore:
@@ -131,17 +113,16 @@ def unfolded(store: Store, entry: Entry, kind: str, limit_bytes: int, shown: str
 
     Raises ``StorageError`` for more than ``limit_bytes``, and what the unpackers raise.
     """
-    with _temporary() as (file, keep):
-        with _UNPACKERS[kind](io.BufferedReader(_Stream(store.chunks(entry)))) as packed:
-            while chunk := packed.read(_CHUNK_BYTES):
-                file.write(chunk)
-                if file.tell() > limit_bytes:
-                    raise StorageError(
-                        f"{shown} unfolds to more than {limit_bytes:,} bytes",
-                        url=shown,
-                        hint="Unpack it by hand if you trust it.",
-                    )
-        return keep(store.root)
+    held = TemporaryBytes()
+    try:
+        held.fill(unpack(cast("IO[bytes]", io.BufferedReader(_Stream(store.chunks(entry)))), kind), limit_bytes)
+    except TooLargeError:
+        raise StorageError(
+            f"{shown} unfolds to more than {limit_bytes:,} bytes",
+            url=shown,
+            hint="Unpack it by hand if you trust it.",
+        ) from None
+    return TemporaryStore(held, store.root)
 
 
 class _Stream(io.RawIOBase):
@@ -168,21 +149,6 @@ class _Stream(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _temporary() -> Iterator[tuple[IO[bytes], Callable[[str], TemporaryStore]]]:
-    """A nameless file, closed unless it is kept."""
-    with contextlib.ExitStack() as on_error:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-        on_error.callback(file.close)
-
-        def keep(root: str) -> TemporaryStore:
-            on_error.pop_all()
-            file.flush()
-            return TemporaryStore(file, root, file.tell())
-
-        yield file, keep
-
-
-@contextlib.contextmanager
 def unpacking(path: str, member: str = "") -> Iterator[None]:
     """Turns what unpackers raise into ``StorageError``."""
     place = f"{member} of {path}" if member else path
@@ -191,11 +157,7 @@ def unpacking(path: str, member: str = "") -> Iterator[None]:
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
+        *FAULTS,
         OverflowError,
         NotImplementedError,
         RecursionError,  # tarfile goes a call deeper for each header that stands before another

@@ -380,3 +380,21 @@ def test_the_picture_given_is_not_changed():
         apply_steps(image, drawn(OPERATIONS["moves and tones"], seed)[-1:])
     assert image.tobytes() == before
     assert apply_steps(image, []) is image
+
+
+def test_what_is_not_in_the_frame_moves_and_is_neither_cut_nor_dropped():
+    gone = {"track": {"id": "7", "outside": True}}
+    rows = [
+        {"id": "0", "kind": "box", "bbox_xywh_px": (-20.0, 10.0, 40.0, 40.0), **gone},
+        {"id": "1", "kind": "points", "points": (1.0, 1.0), **gone},
+        {"id": "2", "kind": "box", "bbox_xywh_px": (0.0, 0.0, 0.0, 0.0), **gone},
+        {"id": "3", "kind": "box", "bbox_xywh_px": (0.0, 0.0, 40.0, 40.0)},
+    ]
+    crop = {"op": "crop", "values": {"x_px": 50, "y_px": 0, "width_px": 100, "height_px": 100}}
+    kept, dropped, _, _ = apply_to_annotations(rows, [crop], (), WIDTH, HEIGHT, 0.5)
+    assert [row["id"] for row, _ in dropped] == ["3"]
+    assert [row["bbox_xywh_px"] for row in kept if row["kind"] == "box"] == [(-70, 10, 40, 40), (-50, 0, 0, 0)]
+    assert kept[1]["points"] == (-49.0, 1.0)
+    assert all(row["track"] == gone["track"] for row in kept)
+    turned = apply_to_annotations(rows[:1], drawn([{"op": "rotate", "angle_deg": (30, 30)}], 0), (), WIDTH, HEIGHT, 1.0)
+    assert len(turned[0]) == 1

@@ -114,3 +114,17 @@ def test_merging_loses_nothing_and_equality_is_one(first: Any, second: Any, rand
     assert len({item["id"] for item in merged}) == len(merged)
     assert {(*item["bbox_xywh_px"], item["category"]) for item in merged} == {*first, *second}
     assert merged[: len(first)] == one["annotations"]
+
+
+def test_what_is_not_in_the_frame_is_no_label_and_is_not_lost(box: Any, sample: Any) -> None:
+    gone = box("1", track={"id": "7", "outside": True})
+    here = {**gone, "track": {"id": "7"}}
+    assert labels_equal(sample("a/1", box(), gone), sample("a/2", box()))
+    assert labels_alike(sample("a/1", box(), gone), sample("a/2", box()))
+    assert not labels_equal(sample("a/1", gone), sample("a/2", here))
+    assert is_labelled({"key": "a/1", "annotations": [gone]})
+    merged = merge_samples([sample("a/1", gone, absent_categories=["RBC"]), sample("a/2", here)])
+    assert [item["id"] for item in merged["annotations"]] == ["1", "2:1"]
+    assert "absent_categories" not in merged
+    alone = merge_samples([sample("a/1", gone, absent_categories=["RBC"]), sample("a/2", gone)])
+    assert (alone["annotations"], alone["absent_categories"]) == ([gone], ["RBC"])

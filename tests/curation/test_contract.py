@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, computed_field, field_validator, model_validator
 from typing_extensions import TypedDict
 
-from dsetkit.curation.contract import Contract
+from dsetkit.curation.contract import Contract, validate
 from dsetkit.curation.links import forget_findings
 from dsetkit.errors import SchemaError
 from dsetkit.spec.annotation import Annotation, BBox
+from dsetkit.spec.arrow import table_from_rows
 from dsetkit.spec.sample import Sample
 
 CELLS = ("RBC", "WBC", "Platelets")
@@ -312,3 +313,51 @@ def test_150000_boxes_are_checked_in_seconds(box: Any, sample: Any) -> None:
     found = [breaches for at in range(0, len(rows), 1024) for breaches in contract.check_rows(rows[at : at + 1024])]
     assert not any(found)
     assert time.perf_counter() - start < 15
+
+
+GONE = {"track": {"id": "7", "outside": True}}
+
+
+def test_what_is_not_in_the_frame_is_not_asked_what_objects_are() -> None:
+    contract = Contract(Label)
+    gone = {"id": "0", "kind": "polygon", "category": "wbc", **GONE}
+    assert told(contract, gone) == []
+    assert told(contract, {**gone, "track": {"id": "7"}})[0][0] == "contract-kind"
+    assert told(contract, {**gone, "kind": "bix"})[0][0] == "contract-kind"
+    assert told(contract, {**gone, "score": "high"})[0][0] == "contract-score"
+    assert told(contract, {**gone, "track": {"id": 7, "outside": True}})[0][0] == "contract-track"
+
+
+def test_a_sample_is_seen_without_what_is_not_in_its_frame(box: Any) -> None:
+    row = {"key": "a.jpg", "width_px": 9, "height_px": 9, "split": "train"}
+    contract = Contract(OneSplit)
+    gone = [box(str(number), "wbc", **GONE) for number in range(3)]
+    found = [box(str(number)) for number in range(3, 6)]
+    rows = [
+        {**row, "annotations": [*gone, *found[:2]]},
+        {**row, "annotations": [gone[0], found[0], gone[1], box("8", "wbc")]},
+        {**row, "annotations": [*gone, *found]},
+        {**row, "annotations": [box("0", relations=[{"kind": "near", "target": "9"}], **GONE)]},
+    ]
+    breaches = contract.check_rows(rows)
+    assert breaches[0] == ()
+    assert [(breach.annotation_id, breach.position) for breach in breaches[1]] == [("8", 3)]
+    assert [(breach.finding.code, breach.annotation_id) for breach in breaches[2]] == [("contract-annotations", None)]
+    empty = contract.check_rows([row])[0]
+    assert {*breaches[3]} - {*empty} == {breach for breach in breaches[3] if breach.annotation_id == "0"}
+    assert [breach.finding.code for breach in breaches[3] if breach.annotation_id] == ["relation-target-missing"]
+    table = table_from_rows(rows, Sample)
+    assert contract.doubtful(table)["key"].to_pylist() == ["a.jpg"] * 4
+    assert contract.check_rows([{**row, "annotations": 7}, {**row, "annotations": [{"track": 7}, 5]}])
+    assert [issue.code for issue in validate([rows[0], rows[2]], OneSplit)] == ["contract-annotations"]
+
+
+def test_a_contract_that_wants_an_object_is_broken_by_one_that_is_not_there(box: Any) -> None:
+    class Some(Sample):
+        annotations: tuple[Annotation, ...] = Field(min_length=1)
+
+    contract = Contract(Some)
+    rows = [{"key": "a.jpg", "annotations": [box("0", **GONE)]}, {"key": "b.jpg", "annotations": [box("0")]}]
+    table = table_from_rows(rows, Sample)
+    assert contract.doubtful(table)["key"].to_pylist() == ["a.jpg"]
+    assert [len(found) for found in contract.check_rows(rows)] == [1, 0]

@@ -140,3 +140,9 @@ def test_it_accepts_what_it_was_inferred_from(labels: list[Any]) -> None:
     source = infer_schema(rows)
     assert load(source).check_rows(rows) == [()]
     assert infer_schema(rows) == source
+
+
+def test_what_is_not_in_the_frame_shapes_no_contract(box: Any, sample: Any) -> None:
+    gone = {"id": "1", "kind": "polygon", "category": "WBC", "track": {"id": "7", "outside": True}}
+    rows = [sample("a.jpg", box("0"), gone)]
+    assert infer_schema(rows) == infer_schema([sample("a.jpg", box("0"))])

@@ -141,3 +141,17 @@ def test_a_shape_of_which_its_reader_left_a_part_out_is_invalid(code):
     repair = repair_annotation(row, 20, 10, RepairParams())
     assert repair.annotation == row
     assert [finding.code for finding in repair.findings] == [code]
+
+
+def test_what_is_not_in_the_frame_is_nothing_to_repair(box: Any, sample: Any) -> None:
+    gone = {"id": "7", "outside": True}
+    odd = [
+        box("0", at=(500, 10, 20, 20), track=gone),
+        box("1", at=(5, 5, 0, 0), track=gone),
+        box("2", track=gone, issues=[{"code": "mask-corrupt", "message": ""}]),
+    ]
+    out = repair_row(sample("a.jpg", *odd), RepairParams())
+    assert out.row["annotations"] == odd
+    assert (out.dropped, out.invalid, out.clipped) == ((), (), 0)
+    assert out.row["labelled"] == "yes"
+    assert len(repair_row(sample("a.jpg", {**odd[1], "track": {"id": "7"}}), RepairParams()).dropped) == 1

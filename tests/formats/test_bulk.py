@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsetkit.formats import bulk, registry
-from dsetkit.formats.bulk import is_writable, kind_sets, texts
+from dsetkit.formats import registry
+from dsetkit.formats.bulk import tables
+from dsetkit.formats.bulk.batch import BulkBatch
+from dsetkit.formats.bulk.tables import kind_sets
+from dsetkit.formats.bulk.texts import is_writable, texts
 from dsetkit.formats.loss import LossReport
 from dsetkit.formats.testing_exports import MemoryExport, exports
 from dsetkit.geometry.rle import encode
@@ -149,15 +152,15 @@ def test_a_batch_of_too_many_numbers_is_halved(monkeypatch: pytest.MonkeyPatch) 
     ]
     export = TableExport(rows, [Category(name="a", index=0)], pictures={})
     whole = written(export, "voc", {})
-    monkeypatch.setattr(bulk, "MAX_NUMBERS", 25)
+    monkeypatch.setattr(tables, "MAX_NUMBERS", 25)
     sizes: list[int] = []
-    study = bulk.BulkBatch.study
+    study = BulkBatch.study
 
-    def noting(self: bulk.BulkBatch) -> None:
+    def noting(self: BulkBatch) -> None:
         sizes.append(self.batch.num_rows)
         study(self)
 
-    monkeypatch.setattr(bulk.BulkBatch, "study", noting)
+    monkeypatch.setattr(BulkBatch, "study", noting)
     assert written(export, "voc", {}) == whole
     assert max(sizes) == 1
 
@@ -165,7 +168,7 @@ def test_a_batch_of_too_many_numbers_is_halved(monkeypatch: pytest.MonkeyPatch) 
 def test_plain_samples_are_written_in_columns(tmp_path: Path) -> None:
     rows = [{"key": "1.jpg", "labelled": "yes", "width_px": 9, "height_px": 9}]
     rows[0]["annotations"] = [{"id": "0", "kind": "box", "category": "a", "bbox_xywh_px": (1.25, 2, 3, 4)}]
-    batch = bulk.BulkBatch(table_from_rows(rows, Sample).to_batches()[0], "voc", registry.get("voc").capabilities)
+    batch = BulkBatch(table_from_rows(rows, Sample).to_batches()[0], "voc", registry.get("voc").capabilities)
     batch.study()
     assert batch.is_plain.all()
 

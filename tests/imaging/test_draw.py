@@ -171,3 +171,10 @@ def test_blood_cells(shared_data):
     result = np.asarray(draw_annotations(image, annotations, [Category(name="RBC", index=0)]))
     assert result.shape == (480, 640, 3)
     assert (result == color_at(0)).all(-1).sum() > 1000
+
+
+def test_what_is_not_in_the_frame_is_not_drawn():
+    annotation = {"id": "0", "kind": "box", "category": "a", "bbox_xywh_px": (2.0, 2.0, 8.0, 8.0)}
+    gone = {**annotation, "track": {"id": "7", "outside": True}}
+    assert np.array_equal(drawn(gone), drawn())
+    assert not np.array_equal(drawn(annotation), drawn())

@@ -149,7 +149,6 @@ def commit(folder: Path, tag: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("pipeline")
 def test_metrics_and_plots_say_what_a_change_did(demo_copy: Path, tmp_path: Path) -> None:
     first = json.loads((demo_copy / "reports/metrics.json").read_text("utf-8"))
     commit(demo_copy, "v1")

@@ -4,6 +4,7 @@ import io
 import struct
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -161,3 +162,20 @@ def test_a_file_that_is_cut_off_or_flipped_somewhere_never_breaks_the_reader() -
             except FormatError:
                 refused += 1
     assert refused > 100
+
+
+def test_no_lists_that_begin_behind_their_values_are_refused() -> None:
+    """Arrow's own ``validate`` takes them, and flattening them ends the process."""
+    inner = pa.list_(pa.float64())
+    behind = pa.Array.from_buffers(inner, 0, [None, pa.py_buffer(np.array([2], np.int32))], children=[pa.array([1.0])])
+    behind.validate(full=True)
+    outer = pa.ListArray.from_arrays(pa.array([0, 0], pa.int32()), behind)
+    with pytest.raises(ValueError, match="a list of it leads behind its values"):
+        foreign._check_empty_lists(pa.StructArray.from_arrays([outer], ["boxes"]))
+    for array in (
+        pa.array([], inner),
+        pa.array([[]], inner),
+        pa.array([[1.0]], inner).slice(1),
+        pa.array([None], inner),
+    ):
+        foreign._check_empty_lists(array)

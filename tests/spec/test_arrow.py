@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsetkit.spec.annotation import Annotation
-from dsetkit.spec.arrow import arrow_schema, iter_rows, rows_from_table, table_from_rows
+from dsetkit.spec.annotation import Annotation, is_outside
+from dsetkit.spec.arrow import arrow_schema, iter_rows, keep_annotations, outside_mask, rows_from_table, table_from_rows
 from dsetkit.spec.base import canonical_json
 from dsetkit.spec.sample import Rejected, Sample
 
@@ -136,3 +137,31 @@ def test_json_has_one_text() -> None:
     for bad in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="finite"):
             canonical_json({"x": bad})
+
+
+frames = st.fixed_dictionaries(
+    {"id": st.integers(0, 99).map(str), "kind": st.just("box")},
+    optional={"track": st.fixed_dictionaries({"id": st.just("7")}, optional={"outside": st.booleans()})},
+)
+
+
+@given(st.lists(st.lists(frames, max_size=4), max_size=6), st.integers(0, 6), st.integers(0, 6))
+def test_annotations_are_kept_in_columns_as_they_are_in_rows(lists: Any, low: int, cut: int) -> None:
+    rows = [{"key": f"a/{number}", "annotations": items} for number, items in enumerate(lists)]
+    whole = table_from_rows(rows, Sample)
+    table = pa.concat_tables([whole.slice(0, cut), whole.slice(cut)]).slice(low)
+    kept = keep_annotations(table, lambda items: ~outside_mask(items))
+    kept.validate(full=True)
+    assert kept.schema == table.schema
+    expected = [[one for one in row["annotations"] if not is_outside(one)] for row in rows[low:]]
+    found = rows_from_table(kept, Sample)
+    ids = [[one["id"] for one in items] for items in expected]
+    assert [[one["id"] for one in row.get("annotations", ())] for row in found] == ids
+    assert (kept is table) == (expected == [row["annotations"] for row in rows[low:]])
+
+
+def test_without_the_column_nothing_is_outside() -> None:
+    assert outside_mask(pa.array([{"id": "0"}], pa.struct([("id", pa.string())]))).tolist() == [False]
+    track = pa.struct([("id", pa.string())])
+    assert not np.any(outside_mask(pa.array([{"track": {"id": "7"}}], pa.struct([("track", track)]))))
+    assert not any(is_outside({"track": value}) for value in (None, 7, {}, {"outside": 1}, {"outside": False}))

@@ -17,7 +17,7 @@ from dsetkit.snapshots.read import open_snapshot
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 from dsetkit.storage.atomic import remove_tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 HINT = "To keep the numbers, put this under clean.categories in params.yaml and run dvc repro: "
 

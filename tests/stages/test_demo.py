@@ -138,7 +138,6 @@ def test_pictures_and_entries_differ_as_planted(coco: dict[str, Any], measures: 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("docs")  # shares the built project with the pages of docs/
 def test_the_pipeline_finds_every_defect(built_demo: Path) -> None:
     def counts(name: str) -> dict[str, Any]:
         return dict(json.loads((built_demo / "data" / name / "snapshot.json").read_text("utf-8"))["counts"])

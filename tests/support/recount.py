@@ -24,6 +24,9 @@ class Recount:
     info: dict[str, Any]
     samples: int = 0
     annotations: int = 0
+    """Here as in all that follows, those alone whose object is in the frame."""
+    outside: int = 0
+    """The others."""
     picture_bytes: int = 0
     labelled: dict[str, int] = field(default_factory=dict)
     samples_per_split: dict[str, int] = field(default_factory=dict)
@@ -72,6 +75,9 @@ class Recount:
         return max(used) / min(used) if used else None
 
 
+_SEEN = "list_filter(annotations, lambda a: not coalesce(a.track.outside, false))"
+
+
 def recount(folder: Path) -> Recount:
     """Count what stands in a snapshot's folder."""
     info = json.loads((folder / "snapshot.json").read_text("utf-8"))
@@ -79,13 +85,18 @@ def recount(folder: Path) -> Recount:
     base = duckdb.connect()
     parts = [str(folder / part["name"]) for part in info.get("parts", [])]
     if parts:
-        base.execute(f"create view samples as select * from read_parquet({parts!r})")
+        base.execute(f"create view written as select * from read_parquet({parts!r})")
+        base.execute(f"create view samples as select * replace ({_SEEN} as annotations) from written")
         _count_samples(base, found)
         _count_annotations(base, found)
         _count_made(base, found)
         _count_channels(base, found)
     if info.get("rejected"):
-        base.execute(f"create view rejected as select * from read_parquet({str(folder / info['rejected']['name'])!r})")
+        file = str(folder / info["rejected"]["name"])
+        base.execute(
+            f"create view rejected as select * replace ({_SEEN} as annotations) from read_parquet({file!r})"
+            f" where what = 'sample' or len({_SEEN}) > 0"
+        )
         found.rejected_samples = _pairs(base, "select reason, count(*) from rejected where what = 'sample' group by 1")
         found.rejected_annotations = _pairs(
             base, "select reason, sum(len(annotations)) from rejected where what = 'annotation' group by 1"
@@ -135,6 +146,7 @@ def count_changes(raw: Sequence[Path], cleaned: Path) -> dict[str, int]:
 
 
 def _count_samples(base: duckdb.DuckDBPyConnection, found: Recount) -> None:
+    (found.outside,) = _one(base, f"select coalesce(sum(len(annotations) - len({_SEEN})), 0) from written")
     found.samples, found.annotations, found.picture_bytes = _one(
         base, "select count(*), coalesce(sum(len(annotations)), 0), coalesce(sum(size_bytes), 0) from samples"
     )

@@ -55,6 +55,7 @@ class Datumaro(Format):
         ),
         becomes={"rotated_box": "polygon"},
         annotation_fields=frozenset({"id", "score", "is_crowd", "instance_group", "track", "extras"}),
+        outside=True,
         attributes=None,
         sample_fields=frozenset({"source_id", "width_px", "height_px", "attributes"}),
         category_fields=frozenset({"supercategory", "color", "keypoint_names", "skeleton", "attributes"}),

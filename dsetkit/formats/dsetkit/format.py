@@ -55,6 +55,7 @@ class Dsetkit(Format):
     capabilities = Capabilities(
         kinds=frozenset(SHAPE_FIELD),
         annotation_fields=frozenset(Annotation.model_fields) - {"kind", "category", "attributes"},
+        outside=True,
         attributes=None,
         sample_fields=frozenset(name for name in _SAMPLE if not is_measured(name) or name in _KEPT),
         provenance_fields=frozenset(Provenance.model_fields),

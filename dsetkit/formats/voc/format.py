@@ -24,7 +24,8 @@ import pyarrow as pa
 
 from dsetkit.errors import FormatError
 from dsetkit.formats.base import Capabilities, Detection, Export, Format, Options, choose
-from dsetkit.formats.bulk import BulkBatch, brief_rows, bulk_batches, has_pictures, tables_of
+from dsetkit.formats.bulk.batch import BulkBatch
+from dsetkit.formats.bulk.tables import brief_rows, bulk_batches, has_pictures, tables_of
 from dsetkit.formats.carry import carry_row, withdraw_labelled
 from dsetkit.formats.flat_names import FlatNames
 from dsetkit.formats.labelset import LabelSet

@@ -78,6 +78,7 @@ class WebDataset(Format):
     capabilities = Capabilities(
         kinds=frozenset(SHAPE_FIELD),
         annotation_fields=frozenset(Annotation.model_fields) - {"kind", "category", "attributes"},
+        outside=True,
         attributes=None,
         sample_fields=OWN_FIELDS - {"subsets", "labelled", "annotations", "provenance"},
         provenance_fields=frozenset(Provenance.model_fields),

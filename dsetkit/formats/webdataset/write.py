@@ -16,6 +16,7 @@ from dsetkit.formats.places import Places, safe_path
 from dsetkit.formats.webdataset.dataset import OWN
 from dsetkit.formats.webdataset.tar import BLOCK
 from dsetkit.imaging.media import PICTURE_EXTENSIONS, extension_of
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.base import canonical_json
 
@@ -104,14 +105,16 @@ def _member(row: Row, taken: set[str]) -> tuple[str, str]:
 
 
 def class_of(row: Row, categories: Mapping[str, int]) -> int | None:
-    """The number of the first image label's category."""
-    labels = (item.get("category") for item in row.get("annotations", ()) if item["kind"] == "image_label")
+    """The number of the first image label's category; of what is not in the frame there is none."""
+    seen = (item for item in row.get("annotations", ()) if not is_outside(item))
+    labels = (item.get("category") for item in seen if item["kind"] == "image_label")
     return next((categories[name] for name in labels if name in categories), None)
 
 
 def caption_of(row: Row) -> str | None:
-    """The first caption that says something."""
-    texts = (item.get("text") for item in row.get("annotations", ()) if item["kind"] == "caption")
+    """The first caption that says something, alike."""
+    seen = (item for item in row.get("annotations", ()) if not is_outside(item))
+    texts = (item.get("text") for item in seen if item["kind"] == "caption")
     return next((text for text in texts if text), None)
 
 

@@ -19,6 +19,7 @@ from dsetkit.geometry.shape import box_corners, ellipse_outline, enclosure
 from dsetkit.imaging.palette import NEUTRAL, Color, category_colors, color_of_name, text_color
 from dsetkit.imaging.thumbnail import mask_overlay
 from dsetkit.report.words import label_name, shorten
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.category import Category
 
@@ -63,11 +64,14 @@ class Painter:
         return hex_color(self._colors.get(category) or color_of_name(category))
 
     def draw(self, annotation: Row, number: int, frame: Frame) -> Markup:
-        """One annotation as an SVG group, empty for a kind without a place and for a shape that is broken.
+        """One annotation as an SVG group, empty for a kind without a place and for a shape that is broken, and for an
+        object that is not in this frame (``is_outside``).
 
         ``number`` ties it to its row in the table beside the picture.
         """
         kind = annotation["kind"]
+        if is_outside(annotation):
+            return Markup("")
         try:
             shape = self._shape(annotation, frame)
             box = enclosure(annotation) if shape else None

@@ -43,11 +43,15 @@ class CategoryFacts:
 
 @dataclass(frozen=True)
 class SnapshotFacts:
-    """What is true of one snapshot. All annotations count, whatever their status."""
+    """What is true of one snapshot. All annotations count, whatever their status, but those whose object is not in
+    the frame (``dsetkit.spec.annotation.is_outside``): they show nothing.
+    """
 
     info: SnapshotInfo
     samples: int
     annotations: int
+    outside: int
+    """Annotations that say that the object of their track is not in the frame; counted here and nowhere else."""
     picture_bytes: int
     """Sum over the samples; equal pictures, which are stored once, count each time."""
     labelled: dict[str, int]
@@ -111,6 +115,11 @@ class ProjectFacts:
         return sum(facts.annotations for facts in self.raw.values())
 
     @property
+    def raw_outside(self) -> int:
+        """Annotations of all sources whose object is not in the frame."""
+        return sum(facts.outside for facts in self.raw.values())
+
+    @property
     def raw_rejected_samples(self) -> dict[str, int]:
         """Samples that ``ingest`` turned away, of all sources, per reason."""
         return _added([facts.rejected_samples for facts in self.raw.values()])
@@ -158,6 +167,7 @@ def collect(snapshot: Snapshot) -> SnapshotFacts:
         info=snapshot.info,
         samples=tally.samples,
         annotations=tally.annotations,
+        outside=tally.outside,
         picture_bytes=tally.picture_bytes,
         labelled=tally.labelled(),
         samples_per_split=tally.samples_per_split(),

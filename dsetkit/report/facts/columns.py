@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsetkit.report.facts.histograms import BOX_CENTERS, BOX_SIZES, HISTOGRAMS, PICTURE_SIZES, Histogram
+from dsetkit.spec.arrow import outside_mask
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,6 +37,7 @@ COLUMNS = (
     "annotations.categories",
     "annotations.bbox_xywh_px",
     "annotations.issues.code",
+    "annotations.track.outside",
 )
 """What a tally reads of a manifest."""
 
@@ -46,11 +48,15 @@ _BATCH_ROWS = 16_384
 
 
 class Tally:
-    """Counts tables that have ``COLUMNS``, in any number of pieces."""
+    """Counts tables that have ``COLUMNS``, in any number of pieces.
+
+    An annotation whose object is not in the frame (``dsetkit.spec.annotation.is_outside``) counts as ``outside`` and
+    as nothing else, so that a sample with no other is an empty picture.
+    """
 
     def __init__(self, categories: Sequence[str], *, no_split: str) -> None:
         """``categories``: the snapshot's, in order. ``no_split`` stands for the split of samples without one."""
-        self.samples = self.annotations = self.picture_bytes = 0
+        self.samples = self.annotations = self.outside = self.picture_bytes = 0
         self.histograms: dict[str, Histogram] = dict(HISTOGRAMS)
         self.picture_sizes, self.box_sizes, self.box_centers = PICTURE_SIZES, BOX_SIZES, BOX_CENTERS
         self._no_split = no_split
@@ -140,9 +146,12 @@ class Tally:
         lists = batch["annotations"]
         splits = self._splits.places(pc.fill_null(batch["split"], self._no_split))
         _add_counts(self._samples_of, splits)
-        self._bin("annotations_per_sample", _floats(pc.list_value_length(lists)))
         owners = np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
         annotations = lists.flatten()
+        if (outside := outside_mask(annotations)).any():
+            self.outside += int(outside.sum())
+            annotations, owners = annotations.filter(pa.array(~outside)), owners[~outside]
+        self._bin("annotations_per_sample", np.bincount(owners, minlength=len(lists)).astype(np.float64))
         self.annotations += len(annotations)
         _add_counts(self._annotations_of, splits[owners])
         self._count("kind", pc.struct_field(annotations, "kind"))

@@ -7,25 +7,28 @@ import pyarrow.compute as pc
 
 from dsetkit.snapshots.parquet import TableFile
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.arrow import keep_annotations, outside_mask
 from dsetkit.spec.sample import Rejected
 
 
 def count_rejected(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
     """What a snapshot turned away, per reason: whole samples, and annotations of samples it kept.
 
+    An annotation whose object is not in the frame does not count, as among those kept.
     Raises ``SnapshotError`` where ``rejected.parquet`` is damaged.
     """
     part = snapshot.info.rejected
     if part is None:
         return {}, {}
-    table = TableFile(snapshot.folder, part, Rejected).read(("what", "reason", "annotations.kind"))
+    names = ("what", "reason", "annotations.kind", "annotations.track.outside")
+    table = TableFile(snapshot.folder, part, Rejected).read(names)
     samples = table.filter(pc.equal(table["what"], "sample"))
-    alone = table.filter(pc.equal(table["what"], "annotation"))
+    alone = keep_annotations(table.filter(pc.equal(table["what"], "annotation")), lambda items: ~outside_mask(items))
     held = pc.list_value_length(alone["annotations"])
     annotations = pa.table({"reason": alone["reason"], "held": held}).group_by("reason").aggregate([("held", "sum")])
     return (
         _sorted({pair["values"]: pair["counts"] for pair in pc.value_counts(samples["reason"]).to_pylist()}),
-        _sorted({row["reason"]: row["held_sum"] for row in annotations.to_pylist()}),
+        _sorted({row["reason"]: row["held_sum"] for row in annotations.to_pylist() if row["held_sum"]}),
     )
 
 

@@ -29,10 +29,14 @@ def build_metrics(facts: ProjectFacts) -> Metrics:
         "duplicates.near": facts.duplicates_near,
         "duplicates.conflicts": facts.duplicates_conflicts,
     }
+    if facts.raw_outside:
+        metrics["raw.outside"] = facts.raw_outside
     for source, raw in facts.raw.items():
         prefix = f"raw.source.{_step(source)}"
         metrics[f"{prefix}.samples"] = raw.samples
         metrics[f"{prefix}.annotations"] = raw.annotations
+        if raw.outside:
+            metrics[f"{prefix}.outside"] = raw.outside
         metrics[f"{prefix}.rejected_samples"] = sum(raw.rejected_samples.values())
         metrics[f"{prefix}.rejected_annotations"] = sum(raw.rejected_annotations.values())
     metrics.update(_rejected("raw", facts.raw_rejected_samples, facts.raw_rejected_annotations))
@@ -50,6 +54,8 @@ def metrics_bytes(facts: ProjectFacts) -> bytes:
 def _of_stage(stage: str, facts: SnapshotFacts) -> Iterator[tuple[str, int | float]]:
     yield f"{stage}.samples", facts.samples
     yield f"{stage}.annotations", facts.annotations
+    if facts.outside:
+        yield f"{stage}.outside", facts.outside
     yield f"{stage}.picture_bytes", facts.picture_bytes
     yield f"{stage}.rejected_samples", sum(facts.rejected_samples.values())
     yield f"{stage}.rejected_annotations", sum(facts.rejected_annotations.values())

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.spec.arrow import outside_mask
 
 SEED = 0
 CHOICE = f"the lowest SHA-256 of “{SEED}:<key>”"
@@ -115,7 +116,7 @@ class _Lowest(list[tuple[int, int, _T]]):
 
 
 def _strata(snapshot: Snapshot) -> Iterator[tuple[str, tuple[Stratum, ...]]]:
-    columns = ("key", "split", "annotations.category", "annotations.categories")
+    columns = ("key", "split", "annotations.category", "annotations.categories", "annotations.track.outside")
     for table in snapshot.iter_tables(columns):
         names = _names(table["annotations"].combine_chunks())
         keys, splits = table["key"].to_pylist(), table["split"].to_pylist()
@@ -124,16 +125,18 @@ def _strata(snapshot: Snapshot) -> Iterator[tuple[str, tuple[Stratum, ...]]]:
 
 
 def _names(annotations: pa.ListArray) -> list[set[str]]:
-    """The categories of each row's annotations."""
+    """The categories of what can be seen of each row's annotations."""
     offsets = np.asarray(annotations.offsets).tolist()
     flat = annotations.values
+    outside = outside_mask(flat).tolist()
     one = flat.field("category").to_pylist()
     many = flat.field("categories")
     several = many.to_pylist() if len(many.flatten()) else [()] * len(one)
     found = []
     for low, high in itertools.pairwise(offsets):
-        names = {name for name in one[low:high] if name is not None}
-        for more in several[low:high]:
-            names.update(more or ())
+        names: set[str] = set()
+        for place in range(low, high):
+            if not outside[place]:
+                names |= {one[place], *(several[place] or ())} - {None}
         found.append(names)
     return found

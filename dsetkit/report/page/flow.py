@@ -53,21 +53,25 @@ def sample_flows(facts: ProjectFacts, shelf: Shelf) -> list[Flow]:
 
 
 def annotation_flows(facts: ProjectFacts) -> list[Flow]:
-    """Of annotations, per stage; those of a turned-away sample are turned away with it."""
+    """Of annotations, per stage; those of a turned-away sample are turned away with it.
+
+    Here all that is written down counts, also where the object of a track is not in the frame: nothing may get lost.
+    """
     flows = [
         Flow(
             "ingest",
             name,
             "annotations",
             one.info.counts.annotations_in,
-            one.annotations,
+            one.annotations + one.outside,
             one.info.counts.rejected_annotations,
         )
         for name, one in facts.raw.items()
     ]
-    flows.append(_flow("clean", "annotations", facts.cleaned, facts.raw_annotations))
+    flows.append(_flow("clean", "annotations", facts.cleaned, facts.raw_annotations + facts.raw_outside))
     if facts.augmented is not None:
-        flows.append(_flow("augment", "annotations", facts.augmented, facts.cleaned.annotations))
+        came_in = facts.cleaned.annotations + facts.cleaned.outside
+        flows.append(_flow("augment", "annotations", facts.augmented, came_in))
     return flows
 
 
@@ -84,4 +88,5 @@ def _flow(stage: str, what: str, facts: SnapshotFacts, came_in: int) -> Flow:
     counts = facts.info.counts
     if what == "samples":
         return Flow(stage, "", what, came_in, facts.samples, sum(facts.rejected_samples.values()), counts.added_samples)
-    return Flow(stage, "", what, came_in, facts.annotations, counts.rejected_annotations, counts.added_annotations)
+    kept = facts.annotations + facts.outside
+    return Flow(stage, "", what, came_in, kept, counts.rejected_annotations, counts.added_annotations)

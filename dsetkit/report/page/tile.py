@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from dsetkit.report.drawing.pictures import Embedded, Pictures, Size, Wanted
 from dsetkit.report.page.budget import Purse
 from dsetkit.report.page.html import macro
 from dsetkit.report.words import counted, label_facts, label_name, number
+from dsetkit.spec.annotation import is_outside
 from dsetkit.spec.arrow import Row
 
 MOST_DRAWN = 150
@@ -37,6 +38,8 @@ class LabelRow:
     color: str
     where: str
     facts: str
+    seen: bool = True
+    """Whether it is in this frame; what is not has a row and is not drawn, counted or found by filters."""
     changed: bool = False
     """Whether it is one of those that differ, where two label sets are compared."""
 
@@ -50,7 +53,7 @@ class Tile:
     overlay: Markup
     labels: tuple[LabelRow, ...]
     annotations: int
-    """All it has; ``labels`` holds at most ``MOST_DRAWN``."""
+    """All that can be seen on it; ``labels`` holds at most ``MOST_DRAWN``, those first."""
     texts: tuple[tuple[str, str], ...]
     """Kind and text of image labels and captions."""
     facts: tuple[tuple[str, str], ...]
@@ -94,8 +97,8 @@ class Tile:
     @property
     def said(self) -> str:
         """The picture for those who do not see it."""
-        names = dict.fromkeys(name or "no category" for name in (row.name for row in self.labels))
-        held = ", ".join(f"{sum((row.name or 'no category') == name for row in self.labels)} {name}" for name in names)
+        seen = Counter(row.name or "no category" for row in self.labels if row.seen)
+        held = ", ".join(f"{count} {name}" for name, count in seen.items())
         return f"{self.key}: {held or 'no annotations'}"
 
 
@@ -165,7 +168,8 @@ def make_tile(item: Asked, picture: Embedded) -> Tile:
     frame = Frame(row.get("width_px") or 1, row.get("height_px") or 1)
     annotations: Sequence[Row] = row.get("annotations") or ()
     changed = item.touched or ()
-    drawn = sorted(annotations, key=lambda one: one["id"] not in changed)[:MOST_DRAWN]
+    drawn = sorted(annotations, key=lambda one: (one["id"] not in changed, is_outside(one)))[:MOST_DRAWN]
+    seen = [one for one in annotations if not is_outside(one)]
     shapes = [
         _shape(item.painter.draw(annotation, place, frame), item.touched is None or annotation["id"] in changed)
         for place, annotation in enumerate(drawn)
@@ -173,16 +177,16 @@ def make_tile(item: Asked, picture: Embedded) -> Tile:
     labels = tuple(
         _label(item.painter, annotation, place, annotation["id"] in changed) for place, annotation in enumerate(drawn)
     )
-    names = (name for one in annotations for name in one.get("categories") or filter(None, [one.get("category")]))
+    names = (name for one in seen for name in one.get("categories") or filter(None, [one.get("category")]))
     return Tile(
         key=row["key"],
         picture=replace(picture, width_px=frame.width_px, height_px=frame.height_px),
         overlay=Markup("").join(shapes),
         labels=labels,
-        annotations=len(annotations),
+        annotations=len(seen),
         texts=tuple(
             (one["kind"], one.get("text") or label_name(one))
-            for one in annotations
+            for one in seen
             if one["kind"] in ("image_label", "caption")
         )[:20],
         facts=(*item.facts, *_facts(row)),
@@ -208,7 +212,8 @@ def _label(painter: Painter, annotation: Row, place: int, changed: bool) -> Labe
     box = annotation.get("bbox_xywh_px")
     where = "{}, {} · {} × {}".format(*(number(round(value, 1)) for value in box)) if box else ""
     color = hex_color(painter.color(annotation))
-    return LabelRow(place, label_name(annotation), annotation["kind"], color, where, label_facts(annotation), changed)
+    seen, facts = not is_outside(annotation), label_facts(annotation)
+    return LabelRow(place, label_name(annotation), annotation["kind"], color, where, facts, seen, changed)
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ import pytest
 from dsetkit.errors import FormatError
 from dsetkit.formats import registry
 from dsetkit.formats.datumaro.format import Datumaro
+from dsetkit.formats.datumaro.shapes import _is_number
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import LossReport
 from dsetkit.formats.reading import read_labels
@@ -517,3 +518,10 @@ def test_the_real_dataset(shared_data: Path, tmp_path: Path) -> None:
     back = read(tmp_path / "out")
     assert back.info == labels.info
     assert [row["source_id"] for row in back.rows] == [row["source_id"] for row in labels.rows]
+
+
+def test_a_number_too_large_for_a_float_is_no_number() -> None:
+    assert not _is_number(10**400)
+    assert not _is_number(-(10**400))
+    assert not any(map(_is_number, (float("nan"), float("inf"), True, "1", None)))
+    assert all(map(_is_number, (0, -1.5, 10**300)))

@@ -21,8 +21,9 @@ from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing import FormatContract
 from dsetkit.formats.voc.format import Voc
-from dsetkit.formats.voc.xml import XmlRefusedError, parse_xml, read_document
+from dsetkit.formats.voc.xml import read_document
 from dsetkit.formats.writing import write_labels
+from dsetkit.formats.xml_text import XmlRefusedError, parse_xml
 from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.category import Category
 from dsetkit.storage.scan import scan

@@ -23,6 +23,7 @@ from dsetkit.spec.sample import Sample
 SAME = (
     "samples",
     "annotations",
+    "outside",
     "picture_bytes",
     "labelled",
     "samples_per_split",
@@ -97,7 +98,7 @@ def test_totals_over_sources(counted: Any) -> None:
 def test_the_counts_that_the_snapshot_states_agree(counted: Any) -> None:
     for facts in (*counted.facts.raw.values(), counted.facts.cleaned, counted.facts.augmented):
         stated = facts.info.counts
-        assert (facts.samples, facts.annotations) == (stated.samples, stated.annotations)
+        assert (facts.samples, facts.annotations + facts.outside) == (stated.samples, stated.annotations)
         assert {name: number for name, number in facts.samples_per_split.items() if name != "none"} == stated.per_split
         used = {category.name: category.annotations for category in facts.categories if category.annotations}
         assert used == stated.per_category
@@ -145,6 +146,7 @@ annotation = st.fixed_dictionaries(
         "category": names,
         "categories": st.lists(names, max_size=3).map(tuple),
         "bbox_xywh_px": st.tuples(*[st.floats(-50, 6000)] * 4),
+        "track": st.fixed_dictionaries({"id": st.just("7"), "outside": st.booleans()}),
         "issues": st.lists(st.fixed_dictionaries({"code": names, "message": st.just("")}), max_size=2).map(tuple),
     },
 )
@@ -174,6 +176,7 @@ def seen(tally: Tally) -> dict[str, Any]:
     return {
         "samples": tally.samples,
         "annotations": tally.annotations,
+        "outside": tally.outside,
         "bytes": tally.picture_bytes,
         "categories": list(tally.categories()),
         "splits": (tally.samples_per_split(), tally.annotations_per_split()),
@@ -203,7 +206,8 @@ def test_categories_are_counted_once_an_annotation_and_once_a_sample(rows: list[
     holders: Counter[tuple[str, str]] = Counter()
     for row in rows:
         split = row.get("split", "(no)")
-        named = [{*item.get("categories", ()), item.get("category")} - {None} for item in row.get("annotations", ())]
+        items = [item for item in row.get("annotations", ()) if not item.get("track", {}).get("outside")]
+        named = [{*item.get("categories", ()), item.get("category")} - {None} for item in items]
         uses.update((name, split) for each in named for name in each)
         holders.update((name, split) for name in set().union(*named))
     found = list(tally.categories())
@@ -216,8 +220,27 @@ def test_categories_are_counted_once_an_annotation_and_once_a_sample(rows: list[
         assert (used, held) == (per_split.total(), samples_per_split.total())
     assert tally.picture_bytes == sum(row.get("size_bytes", 0) for row in rows)
     assert sum(tally.counted("issue").values()) == sum(
-        len(item.get("issues", ())) for row in rows for item in row.get("annotations", ())
+        len(item.get("issues", ()))
+        for row in rows
+        for item in row.get("annotations", ())
+        if not item.get("track", {}).get("outside")
     )
+
+
+def test_what_is_not_in_the_frame_counts_as_outside_and_as_nothing_else() -> None:
+    gone = {"id": "1", "kind": "box", "category": "b", "bbox_xywh_px": (1.0, 1.0, 2.0, 2.0), "issues": ({"code": "x"},)}
+    gone["track"] = {"id": "7", "outside": True}
+    here = {**gone, "id": "0", "category": "a", "track": {"id": "8"}}
+    given = {"key": "s/a.jpg", "width_px": 8, "height_px": 8, "labelled": "yes"}
+    tallies = []
+    for items in [(gone,), (here, gone), (here,), ()]:
+        tally = Tally(["a", "b"], no_split="none")
+        tally.add(table_of([{**given, "annotations": items}]))
+        tallies.append(tally)
+    only, both, one, none = map(seen, tallies)
+    assert (only.pop("outside"), both.pop("outside"), one.pop("outside"), none.pop("outside")) == (1, 1, 0, 0)
+    assert only == none
+    assert both == one != none
 
 
 def test_nothing_at_all_has_facts_too() -> None:

@@ -83,3 +83,18 @@ def test_the_usual_budget_fits_and_grows_with_what_is_asked_for() -> None:
     assert sum(vars(usual).values()) < 14_000_000
     assert Budget.of(ReportParams(pictures=480)).pictures == 2 * usual.pictures
     assert Budget.of(ReportParams(pictures=0)) == usual
+
+
+def test_what_is_not_in_the_frame_has_a_row_and_is_not_shown() -> None:
+    here = {**box(10, 10, 60, 40), "id": "0", "category": "cat"}
+    gone = {**here, "id": "1", "category": "dog", "track": {"id": "7", "outside": True}}
+    (tile,) = make_tiles([asked("a/1", annotations=[gone, here], labelled="yes")], Pictures(), MEDIUM, Purse(1_000_000))
+    assert (tile.annotations, tile.held, tile.categories) == (1, "1 label", ("cat",))
+    assert tile.said == "a/1: 1 cat"
+    assert [(row.name, row.seen, row.facts) for row in tile.labels] == [
+        ("cat", True, ""),
+        ("dog", False, "not in this frame"),
+    ]
+    assert tile.overlay.count("<g ") == 1
+    (empty,) = make_tiles([asked("a/2", annotations=[gone], labelled="yes")], Pictures(), MEDIUM, Purse(1_000_000))
+    assert (empty.held, empty.said, empty.overlay) == ("0 labels", "a/2: no annotations", "")
