@@ -128,7 +128,10 @@ def from_uncompressed(counts: Sequence[int], size: Sequence[int]) -> Row:
     height, width = check_size(list(size))
     if not isinstance(counts, list | tuple) or len(counts) > 2 * height * width + 2:
         raise ValueError("a mask's uncompressed counts are a list, no longer than any mask of its size")
-    if any(isinstance(run, bool) or not isinstance(run, int) or not 0 <= run <= height * width for run in counts):
+    kinds = set(map(type, counts))
+    if any(kind is bool or not issubclass(kind, int) for kind in kinds) or (
+        counts and not 0 <= min(counts) <= max(counts) <= height * width
+    ):
         raise ValueError("a mask's uncompressed counts are whole numbers from 0 to its number of pixels")
     if sum(counts) != height * width:
         raise ValueError(f"a mask's runs do not fill its {width}×{height} pixels exactly")
@@ -146,8 +149,11 @@ def mask_bbox(mask: Row) -> tuple[float, float, float, float] | None:
 
     Worked out on the runs alone, without decoding. Raises ``ValueError`` as `runs` does.
     """
-    lengths = runs(mask)
-    height = check_size(mask["size"])[0]
+    return runs_bbox(runs(mask), check_size(mask["size"])[0])
+
+
+def runs_bbox(lengths: NDArray[np.int64], height: int) -> tuple[float, float, float, float] | None:
+    """As `mask_bbox`, of the run lengths of a mask: background and object in turn, background first."""
     ends = np.cumsum(lengths)[1::2]
     first = ends - lengths[1::2]
     drawn = lengths[1::2] > 0

@@ -12,7 +12,7 @@ their category names, a document in which something is not what it should be.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from dsetkit.formats.coco.head import ident
 from dsetkit.formats.coco.pieces import ParsedPiece, enclose, parse_piece
 from dsetkit.formats.coco.read import CocoReader, FileReader
 from dsetkit.formats.coco.stream import CocoStream, NotInPieces, has_annotations
+from dsetkit.formats.garbage import keep_freed_memory
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.formats.text import utf8_json
@@ -78,13 +79,15 @@ class CocoColumnsReader(CocoReader):
         order = sorted(range(len(rows)), key=lambda number: sort_key(rows[number]["key"]))
         positions = np.empty(len(rows), np.int64)
         positions[order] = np.arange(len(rows))
+        with ThreadPoolExecutor(1) as pool:
+            lists = pool.submit(self.annotations.lists, positions)
+            table = table_from_rows([rows[number] for number in order], Sample)
         try:
-            lists = self.annotations.lists(positions)
+            annotations = lists.result()
         except RepeatedIdError:
             raise NotInPieces from None
-        table = table_from_rows([rows[number] for number in order], Sample)
         place = table.schema.get_field_index("annotations")
-        table = table.set_column(place, arrow_schema(Sample).field(place), lists)
+        table = table.set_column(place, arrow_schema(Sample).field(place), annotations)
         return LabelSet(table, self.final_categories(), self.info, tuple(self.licenses.values()), self.issues.all())
 
 
@@ -100,15 +103,18 @@ class _ColumnsFileReader(FileReader):
         """The file's image ids, as text and as whole numbers → their places in the reader's rows."""
         self.names: dict[str | int | None, str] = {}
         """The file's category ids, as text and as whole numbers → names."""
+        self.images, self.classes = _Known({}, pa.int64()), _Known({}, pa.string())
+        """The same two for columns of numbers."""
         self.sample_of_key: dict[str, int] = {}
         self.named: dict[str | None, int] = {}
         """Category id → how many keypoints the category names."""
-        self.pieces: list[tuple[Callable[[], bytes], Future[ParsedPiece | None]]] = []
+        self.pieces: list[tuple[memoryview, Future[ParsedPiece | None]]] = []
         self.refused = 0
         """How many pieces could not be read in columns; after a few no more is tried."""
 
     def read(self) -> None:
         """Everything in it; annotations are parsed while the head is read."""
+        keep_freed_memory()
         with ThreadPoolExecutor(_THREADS) as pool:
             try:
                 self.pieces = [(text, pool.submit(self._parse, text)) for text in self.stream.texts()]
@@ -116,8 +122,8 @@ class _ColumnsFileReader(FileReader):
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _parse(self, text: Callable[[], bytes]) -> ParsedPiece | None:
-        return parse_piece(text()) if self.refused < _PATIENCE else None
+    def _parse(self, text: memoryview) -> ParsedPiece | None:
+        return parse_piece(text) if self.refused < _PATIENCE else None
 
     def read_annotations(self) -> None:
         """The stream's, piece by piece."""
@@ -129,6 +135,7 @@ class _ColumnsFileReader(FileReader):
         self.sample_of_key = {key: number for number, key in enumerate(reader.rows)}
         self.samples = _by_number({name: self.sample_of_key[key] for name, key in self.keys.items()})
         self.names = _by_number(self.category_names)
+        self.images, self.classes = _Known(self.samples, pa.int64()), _Known(self.names, pa.string())
         for raw in self.stream.head.get("categories") or ():
             names = raw.get("keypoints")
             self.named[ident(raw.get("id"))] = len(names) if isinstance(names, list) else 0
@@ -136,19 +143,18 @@ class _ColumnsFileReader(FileReader):
             piece = parsed.result()
             if piece is None or not self._add_piece(piece):
                 self.refused += 1
-                self._read_text(text())
+                self._read_text(text)
         self.batch.add_to(reader.annotations)
 
     def _add_piece(self, piece: ParsedPiece) -> bool:
         """Add a piece that was parsed into columns; not if it speaks of pictures or categories that there are not."""
         table = piece.table
-        samples = _looked_up(table["image_id"], self.samples)
-        categories = _looked_up(table["category_id"], self.names)
+        samples, categories = self.images.find(table["image_id"]), self.classes.find(table["category_id"])
         if samples is None or categories is None:
             return False
         annotations, first = self.reader.annotations, self.reader.read
         self.reader.read += piece.total
-        columns = {"id": pc.cast(table["id"].chunk(0), pa.string()), "category": pa.array(categories, pa.string())}
+        columns = {"id": pc.cast(table["id"].chunk(0), pa.string()), "category": categories}
         columns["source_id"] = columns["id"]
         columns["kind"] = _KINDS.take(pa.array((piece.outlines.parts > 0).astype(np.int8)))
         columns["bbox_xywh_px"] = boxes_column(piece.boxes)
@@ -159,12 +165,12 @@ class _ColumnsFileReader(FileReader):
         if table["score"].null_count < len(table):
             columns["score"] = table["score"].chunk(0)
         if len(table):
-            annotations.add(first + piece.places, np.array(samples, np.int64), columns, [piece.outlines])
+            annotations.add(first + piece.places, samples.to_numpy(), columns, [piece.outlines])
         for place, raw in piece.odd:
             self._read_odd(raw, first - self.start + place)
         return True
 
-    def _read_text(self, text: bytes) -> None:
+    def _read_text(self, text: memoryview) -> None:
         """Read a piece of the annotations that Arrow did not take."""
         reader = self.reader
         for piece in self.stream.pieces_of(text):
@@ -254,12 +260,18 @@ class _ColumnsFileReader(FileReader):
         return odd
 
 
-def _looked_up(column: pa.ChunkedArray, known: Mapping[str | int | None, _V]) -> list[_V] | None:
-    """What each number stands for; None where one is not known."""
-    try:
-        return [known[number] for number in column.to_pylist()]
-    except KeyError:
-        return None
+class _Known:
+    """What whole numbers stand for, to be looked up by the column."""
+
+    def __init__(self, values: Mapping[str | int | None, _V], kind: pa.DataType) -> None:
+        numbers = [number for number in values if isinstance(number, int)]
+        self._numbers = pa.array(numbers, pa.int64())
+        self._values = pa.array([values[number] for number in numbers], kind)
+
+    def find(self, numbers: pa.ChunkedArray) -> pa.Array | None:
+        """What each of the numbers stands for; None where one is not known."""
+        places = pc.index_in(numbers.combine_chunks(), self._numbers)
+        return None if places.null_count else self._values.take(places)
 
 
 def _by_number(values: Mapping[str, _V]) -> dict[str | int | None, _V]:

@@ -1,10 +1,11 @@
 """Pieces of COCO's annotations parsed by Arrow, straight into columns, on threads of their own.
 
-Arrow reads JSON objects that follow one another, of fields and types told beforehand. So what stands between two
-annotations is taken out of a piece, and those with a mask (``counts``), which are of another type, are parsed apart.
-That every object stood for itself is proven by their number: were two of them one, a comma would be missing. Whatever
-Arrow does not take (other fields, other types, no JSON), and the few things that it takes and ``document`` does not or
-not so (numbers that are not finite, -0), make ``parse_piece`` give up: the piece is then parsed as any other.
+Arrow reads JSON objects that follow one another, of fields and types told beforehand. So outlines are taken out of a
+piece (``coordinates``), then what stands between two annotations, and those with a mask (``counts``), which are of
+another type, are parsed apart. That every object stood for itself is proven by their number: were two of them one, a
+comma would be missing. Whatever Arrow does not take (other fields, other types, no JSON), and the few things that it
+takes and ``document`` does not or not so (numbers that are not finite, -0), make ``parse_piece`` give up: the piece is
+then parsed as any other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from dsetkit.formats.annotation_columns import Floats, Ints, Outlines, ranges
+from dsetkit.formats.coco.coordinates import TakenOut, take_out
 from dsetkit.formats.coco.shapes import LIMIT_PX, POLYGON_SLACK_PX
 from dsetkit.formats.coco.stream import NotInPieces, parse_annotations
 
@@ -58,12 +60,17 @@ class ParsedPiece(NamedTuple):
     """All others, with their places, as ``document`` parses them."""
 
 
-def parse_piece(text: bytes) -> ParsedPiece | None:
+def parse_piece(text: bytes | memoryview) -> ParsedPiece | None:
     """Annotations that follow one another with commas between them; None where they are not plain enough."""
+    taken = take_out(text)
+    parsed = None if taken is None else _tried(taken.rest, taken)
+    return _tried(bytes(text), None) if parsed is None else parsed
+
+
+def _tried(text: bytes, taken: TakenOut | None) -> ParsedPiece | None:
     found = _BETWEEN.search(text)
-    parts = [text] if found is None else text.split(found[0])
     try:
-        return _parse(parts)
+        return _parse([text] if found is None else text.split(found[0]), taken)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotInPieces):
         return None
 
@@ -73,14 +80,15 @@ def _whole(parts: list[bytes], place: int) -> bytes:
     return b"".join((b"{" if place else b"", parts[place], b"}" if place < len(parts) - 1 else b""))
 
 
-def _parse(parts: list[bytes]) -> ParsedPiece | None:
+def _parse(parts: list[bytes], taken: TakenOut | None) -> ParsedPiece | None:
     odd = [place for place, part in enumerate(parts) if _RUNS in part]
     if len(odd) * 2 > len(parts):
         return None
     others = set(odd)
-    plain = [_whole(parts, place) for place in range(len(parts)) if place not in others]
+    plain = [part for place, part in enumerate(parts) if place not in others] if odd else parts
     places = np.delete(np.arange(len(parts)), odd)
-    body = b"\n".join(plain)
+    ends = (b"{" if places[0] else b"", b"}" if places[-1] < len(parts) - 1 else b"")
+    body = b"}\n{".join(plain).join(ends)
     table = pj.read_json(
         pa.BufferReader(body),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
@@ -91,6 +99,13 @@ def _parse(parts: list[bytes]) -> ParsedPiece | None:
     boxes, rings = _boxes(table["bbox"].chunk(0)), _outlines(table["segmentation"].chunk(0))
     if boxes is None or rings is None or not _is_sound(_values(table["score"].chunk(0).drop_null())):
         return None
+    texts: dict[int, int] = {}
+    if taken is not None:
+        marked = np.flatnonzero(rings.parts)
+        if not _is_all(rings, taken):
+            return None
+        texts = dict(zip(places[marked].tolist(), range(len(marked)), strict=True))
+        rings = taken.outlines._replace(parts=_spread(taken.outlines.parts, marked, len(places)))
     table = table.drop_columns(["bbox", "segmentation", "area"])
     is_wrong = (rings.parts == 0) & np.isnan(boxes[:, 0])  # it locates nothing
     enclosures = boxes
@@ -101,14 +116,31 @@ def _parse(parts: list[bytes]) -> ParsedPiece | None:
             places, table, boxes, rings = places[keep], table.take(pa.array(keep)), boxes[keep], _some_of(rings, keep)
         enclosures, is_wrong = enclose(rings, boxes)
     odd.sort()
+
+    def original(place: int) -> bytes:
+        text = _whole(parts, place)
+        return text if taken is None or place not in texts else taken.put_back(text, texts[place])
+
     return ParsedPiece(
         len(parts),
         places,
         table.combine_chunks(),
         enclosures,
         rings,
-        [(place, _annotation(_whole(parts, place))) for place in odd],
+        [(place, _annotation(original(place))) for place in odd],
     )
+
+
+def _is_all(rings: Outlines, taken: TakenOut) -> bool:
+    """Whether the outlines of a piece are the marks for those that were taken out of it, and all of them."""
+    is_mark = bool((rings.parts <= 1).all() and (rings.lengths == 1).all() and (rings.flat == int(taken.mark)).all())
+    return is_mark and len(rings.flat) == len(taken.texts)
+
+
+def _spread(values: Ints, places: Ints, count: int) -> Ints:
+    spread = np.zeros(count, np.int64)
+    spread[places] = values
+    return spread
 
 
 def enclose(outlines: Outlines, given: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:

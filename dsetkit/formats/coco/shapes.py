@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from dsetkit.geometry import rle
 from dsetkit.geometry.shape import enclosure
 from dsetkit.spec.arrow import Row
@@ -43,10 +45,10 @@ def read_shape(raw: Mapping[str, Any], names: Sequence[str], findings: list[Row]
     segmentation = raw.get("segmentation")
     if segmentation:
         if isinstance(segmentation, dict):
-            mask = _read_mask(segmentation, findings)
-            if mask is not None:
+            found = _read_mask(segmentation, findings)
+            if found is not None:
+                mask, own = found
                 out = {"kind": "mask", "mask": mask}
-                own = rle.mask_bbox(mask)
                 _compare(box, own, MASK_SLACK_PX, findings)
                 box = own if own is not None else box
         else:
@@ -121,17 +123,20 @@ def _read_rings(rings: Sequence[Sequence[float]], findings: list[Row]) -> list[l
     return parts
 
 
-def _read_mask(segmentation: Mapping[str, Any], findings: list[Row]) -> Row | None:
+def _read_mask(
+    segmentation: Mapping[str, Any], findings: list[Row]
+) -> tuple[Row, tuple[float, float, float, float] | None] | None:
+    """The mask, and the box around it, made of the runs, which have to be looked at anyway."""
     counts = segmentation["counts"]
     try:
         if not isinstance(counts, str):
-            return rle.from_uncompressed(counts, segmentation["size"])
+            mask = rle.from_uncompressed(counts, segmentation["size"])
+            return mask, rle.runs_bbox(np.array(counts, np.int64), mask["size"][0])
         mask = {"size": list(segmentation["size"]), "counts": counts}
-        rle.runs(mask)
+        return mask, rle.mask_bbox(mask)
     except ValueError as error:
         findings.append({"code": "mask-invalid", "message": f"{error}; it was left out"})
         return None
-    return mask
 
 
 def _read_keypoints(flat: Sequence[float], names: Sequence[str], findings: list[Row]) -> list[Row]:

@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from pydantic_core import from_json
 
 from dsetkit.formats.annotation_columns import Floats, Ints
-from dsetkit.formats.bulk import BulkBatch, is_writable, texts
+from dsetkit.formats.bulk.batch import BulkBatch
+from dsetkit.formats.bulk.losses import note_losses
+from dsetkit.formats.bulk.texts import is_writable, texts, woven
 from dsetkit.formats.flat_names import FlatNames
 from dsetkit.formats.voc.sets import subset_order
 from dsetkit.formats.voc.write import attribute_dropped, category_name, element
@@ -53,7 +55,7 @@ def write_batch(batch: BulkBatch, shift: float, names: FlatNames) -> list[Writte
     """
     _refuse_odd(batch, shift)
     batch.gather(polygons_stay=True)
-    batch.note_losses()
+    note_losses(batch)
     written: list[Written] = []
     columns = map(batch.column, ("media_type", "mode", "width_px", "height_px", "labelled"))
     for key, subsets, objects, media_type, mode, width, height, labelled in zip(
@@ -135,6 +137,4 @@ def _polygons(lengths: Ints, numbers: Floats) -> Sequence[pa.Array]:
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
     place = np.arange(len(numbers)) - np.repeat(starts[:-1], lengths)
-    pieces = pc.binary_join_element_wise(between.take(pa.array(place)), texts(numbers), "")
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), pieces), "")
-    return joined, ends.take(pa.array(lengths))
+    return woven(between, place, numbers, starts), ends.take(pa.array(lengths))

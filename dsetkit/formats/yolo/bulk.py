@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsetkit.formats.annotation_columns import Floats, Ints, ranges
-from dsetkit.formats.bulk import Bools, BulkBatch, is_writable, texts
+from dsetkit.formats.bulk.arrays import Bools
+from dsetkit.formats.bulk.batch import BulkBatch
+from dsetkit.formats.bulk.losses import note_losses
+from dsetkit.formats.bulk.texts import is_writable, woven
 from dsetkit.formats.yolo.plan import YoloPlan
 from dsetkit.formats.yolo.text import SLACK
 
@@ -55,11 +58,10 @@ def write_batch(batch: BulkBatch, plan: YoloPlan) -> list[Written]:
         if not len(odd):
             break
         batch.is_plain[odd] = False
-    batch.note_losses()
+    note_losses(batch)
     batch.note("kind-changed", BOX_AMONG_POLYGONS, lines.is_polygon & ~batch.is_outline, new=True)
-    numbers = pa.ListArray.from_arrays(pa.array(lines.starts.astype(np.int32)), texts(lines.values))
-    classes = pc.cast(pa.array(ids), pa.string())
-    whole = pc.binary_join_element_wise(classes, " ", pc.binary_join(numbers, " "), "\n", "")
+    numbers = woven(pa.array([" "]), np.zeros(len(lines.values), np.int64), lines.values, lines.starts)
+    whole = pc.binary_join_element_wise(pc.cast(pa.array(ids), pa.string()), numbers, "\n", "")
     files = zip(
         batch.keys,
         batch.subsets,
@@ -83,7 +85,7 @@ def _refuse_odd(batch: BulkBatch, plan: YoloPlan) -> None:
         batch.refuse(~known.to_numpy(zero_copy_only=False))
     known = pc.is_in(batch.annotation("category"), pa.array(list(plan.ids), pa.string()))
     batch.refuse_annotations(~known.to_numpy(zero_copy_only=False))
-    batch.refuse_annotations((batch.all_kinds == 1) & (batch.all_lengths < 6))
+    batch.refuse_annotations((batch.all_kinds == 1) & (batch.rings.lengths < 6))
 
 
 def _lines(batch: BulkBatch, plan: YoloPlan, sizes: Floats) -> _Lines:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dsetkit.formats.base import Export, Options, choose
-from dsetkit.formats.bulk import brief_rows, kind_sets
+from dsetkit.formats.bulk.tables import brief_rows, kind_sets
 from dsetkit.formats.capabilities import Capabilities
 from dsetkit.formats.carry import carry_categories, split_of
 from dsetkit.formats.flat_names import FlatNames

@@ -8,7 +8,8 @@ from itertools import repeat
 import pyarrow as pa
 
 from dsetkit.formats.base import Export
-from dsetkit.formats.bulk import BulkBatch, bulk_batches, has_pictures, tables_of
+from dsetkit.formats.bulk.batch import BulkBatch
+from dsetkit.formats.bulk.tables import bulk_batches, has_pictures, tables_of
 from dsetkit.formats.carry import carry_row, withdraw_labelled
 from dsetkit.formats.loss import Ledger
 from dsetkit.formats.quads import as_quad, corners_of

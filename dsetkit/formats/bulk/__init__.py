@@ -1,0 +1,1 @@
+"""Boxes and outlines of many samples at once, in columns; see ``batch``."""
