@@ -82,7 +82,10 @@ def find_columns(header: str, file: str, options: Options) -> Columns | None:
 
 def _with_delimiter(header: str, delimiter: str, file: str, options: Options) -> Columns | None:
     spaced = bool(re.search(re.escape(delimiter) + r" +\S", header)) and delimiter != "\t"
-    names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=spaced), [])
+    try:
+        names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=spaced), [])
+    except csv.Error:  # the end of a line within the first one, a field as large as a file: no header
+        return None
     if len(names) < 2:
         return None
     plain = [re.sub(r"[\W_]", "", name).lower() for name in names]

@@ -7,6 +7,7 @@ import pytest
 
 from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats import registry
+from dsetkit.formats.csv_boxes.columns import find_columns
 from dsetkit.formats.csv_boxes.format import CsvBoxes
 from dsetkit.formats.reading import read_labels
 from dsetkit.formats.testing import FormatContract, files_of, plain_export
@@ -247,3 +248,8 @@ def test_a_picture_of_which_a_row_is_malformed_is_labelled_in_part(tmp_path):
         ("a.jpg", "partial", 1),
         ("b.jpg", "yes", 1),
     ]
+
+
+def test_a_header_with_the_end_of_a_line_in_it_is_none() -> None:
+    assert find_columns("filename,xmin\r,ymin,xmax,ymax", "a.csv", {}) is None
+    assert find_columns("filename," + "x" * 200_000 + ",xmax", "a.csv", {}) is None
