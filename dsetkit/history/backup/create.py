@@ -6,10 +6,9 @@ sends what is new. Which objects are there is asked of the place itself each tim
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +41,7 @@ from dsetkit.history.objects import Objects
 from dsetkit.history.repository import git
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.build import NoProgress, Progress
+from dsetkit.storage.scratch import scratch_folder
 from dsetkit.storage.writable import LocalWritable, RemoteWritable, open_writable
 
 WORKERS = 8
@@ -198,11 +198,11 @@ class _Backup:
         if known is not None and there == known.size_bytes and (not self.check or self._is_sound(oid, known)):
             return known, ""
         why = "it is neither in DVC's cache nor in its remote"
-        with tempfile.TemporaryDirectory(prefix="dsetkit-backup-") as scratch:
-            for number, blocks in enumerate(sources(oid, what, self.objects)):
-                path = Path(scratch, "object") if number else self.objects.path(oid)
+        for number, blocks in enumerate(sources(oid, what, self.objects)):
+            with scratch_folder() if number else nullcontext() as scratch:  # the cache's own file can be sent
+                path = self.objects.path(oid) if scratch is None else scratch / "object"
                 try:
-                    found = copy_object(blocks(), path, oid) if number else hashed(blocks())
+                    found = hashed(blocks()) if scratch is None else copy_object(blocks(), path, oid)
                 except NotFoundError:
                     continue
                 except DsetkitError as error:
@@ -238,8 +238,8 @@ class _Backup:
             ):
                 return before.bundle
         self.progress.start("sending branches and tags", None)
-        with tempfile.TemporaryDirectory(prefix="dsetkit-backup-") as scratch:
-            path = Path(scratch, "bundle")
+        with scratch_folder() as scratch:
+            path = scratch / "bundle"
             git(self.root, "bundle", "create", "--quiet", str(path), "HEAD", "--branches", "--tags", required=True)
             found = hashed(file_blocks(path))
             self.folder.write_file(bundle_name(found.digest), path)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from dsetkit.errors import DsetkitError, StorageError
 from dsetkit.history.backup.bundle import fetch_bundle, unbundle
@@ -29,6 +27,7 @@ from dsetkit.history.backup.index import (
 from dsetkit.history.backup.inventory import Inventory, ListingReader, recorded_versions, take_inventory
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.build import NoProgress, Progress
+from dsetkit.storage.scratch import scratch_folder
 from dsetkit.storage.writable import LocalWritable, RemoteWritable, is_unfinished, open_writable
 
 SAMPLE = 100
@@ -141,10 +140,9 @@ class _Look:
             self.progress.advance()
 
     def _read_bundle(self, index: BackupIndex) -> list[StoredVersion]:
-        with tempfile.TemporaryDirectory(prefix="dsetkit-backup-") as scratch:
-            bundle = Path(scratch, "bundle")
-            fetch_bundle(self.folder, index, bundle)
-            return recorded_versions(unbundle(bundle, Path(scratch, "repository"), index), self.known)
+        with scratch_folder() as scratch:
+            fetch_bundle(self.folder, index, scratch / "bundle")
+            return recorded_versions(unbundle(scratch / "bundle", scratch / "repository", index), self.known)
 
     def check_objects(self, sample: int | None) -> None:
         """Presence and size of all, the bytes of some."""
