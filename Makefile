@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKED := requirements/locked.txt
-JOBS   ?= 2
+JOBS   ?= 3
 PYTEST := $(BIN)/python -m pytest
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(LOCKED)
 
@@ -53,10 +53,10 @@ data/sources/demo/annotations.json: dsetkit/stages/demo.py dsetkit/imaging/paint
 	$(BIN)/python -m dsetkit.stages.demo data/sources/demo
 
 test: setup ## run every test
-	$(PYTEST) -n $(JOBS) --dist loadgroup $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
 
 test-fast: setup ## run the tests but the slow ones
-	$(PYTEST) -n $(JOBS) --dist loadgroup -m 'not slow' $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m 'not slow' $(ARGS)
 
 check: lint types imports docs ## lint, format, types, import rules, the code in docs
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.once import made_once
 
 if TYPE_CHECKING:
     from support.bench import Bench
@@ -42,7 +43,8 @@ def pytest_configure() -> None:
         GIT_COMMITTER_NAME="Tester",
         GIT_COMMITTER_EMAIL="tester@example.org",
     )
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set where git itself runs the tests (a hook)
+    # Of git's, where git itself runs the tests (a hook); and without compiled modules each command starts far slower.
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
 
 
@@ -66,21 +68,19 @@ def demo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's pictures and labels. Only to be read: copy it to change it."""
     from dsetkit.stages.demo import write_demo
 
-    folder = tmp_path_factory.mktemp("demo-source")
-    write_demo(folder)
-    return folder
+    return made_once(tmp_path_factory, "demo-source", write_demo)
 
 
 @pytest.fixture(scope="session")
 def built_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo project, made by `dsetkit init --demo` and built by `dvc repro`. Only to be read: see `demo_copy`."""
-    folder = tmp_path_factory.mktemp("built") / "demo"
-    for command in (["dsetkit", "init", str(folder), "--demo"], ["dvc", "repro"]):
-        done = subprocess.run(
-            command, cwd=folder if folder.is_dir() else folder.parent, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return folder
+
+    def build(folder: Path) -> None:
+        for place, *command in ((folder, "dsetkit", "init", "demo", "--demo"), (folder / "demo", "dvc", "repro")):
+            done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+
+    return made_once(tmp_path_factory, "built-demo", build) / "demo"
 
 
 @pytest.fixture
@@ -97,16 +97,20 @@ def three(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     from dsetkit.spec.params import SourceParams
     from dsetkit.stages.manage import add_source
 
-    turn = [{"op": "rotate"}, {"op": "zoom"}, {"op": "brightness_contrast"}]
-    bench = Bench(tmp_path_factory.mktemp("three") / "project")
-    bench.params(
-        augment={"recipes": {"flip": {"operations": [{"op": "flip"}]}, "turn": {"operations": turn, "fill": "reflect"}}}
-    )
-    for name, folder in (("blood", "bccd"), ("raccoon", "raccoon"), ("ships", "yolo-ships")):
-        report = add_source(bench.project, name, SourceParams(path=str(shared_data / folder)))
-        assert report.state.detection is not None
-        assert report.state.detection.format == {"ships": "yolo"}.get(name, "voc")
-        bench.ingest(name)
-    bench.clean()
-    bench.augment()
-    return bench
+    def build(folder: Path) -> None:
+        turn = [{"op": "rotate"}, {"op": "zoom"}, {"op": "brightness_contrast"}]
+        bench = Bench(folder / "project")
+        bench.params(
+            augment={
+                "recipes": {"flip": {"operations": [{"op": "flip"}]}, "turn": {"operations": turn, "fill": "reflect"}}
+            }
+        )
+        for name, source in (("blood", "bccd"), ("raccoon", "raccoon"), ("ships", "yolo-ships")):
+            report = add_source(bench.project, name, SourceParams(path=str(shared_data / source)))
+            assert report.state.detection is not None
+            assert report.state.detection.format == {"ships": "yolo"}.get(name, "voc")
+            bench.ingest(name)
+        bench.clean()
+        bench.augment()
+
+    return Bench.at(made_once(tmp_path_factory, "three", build) / "project")

@@ -22,7 +22,6 @@ def run_page(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
 def test_code_runs(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """README.md begins in an empty folder, as do pages that say so; all others in the built demo project."""

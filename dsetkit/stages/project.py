@@ -219,7 +219,7 @@ def _import_project_module(name: str, path: Path, root: Path, reference: str) ->
     """Import by the project's own import path, so that contracts can import each other.
 
     A module of the same name that some other project (or an installed package) has put into ``sys.modules`` must
-    not be taken for this project's.
+    not be taken for this project's. Nothing compiled is kept: a project's git would show it as work to commit.
     """
     top = name.split(".", 1)[0]
     for known in [key for key in sys.modules if key == top or key.startswith(f"{top}.")]:
@@ -228,6 +228,7 @@ def _import_project_module(name: str, path: Path, root: Path, reference: str) ->
             del sys.modules[known]
     importlib.invalidate_caches()
     sys.path.insert(0, str(root))
+    keeps_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         module = importlib.import_module(name)
     except Exception as error:  # the project's own code may raise anything
@@ -237,6 +238,7 @@ def _import_project_module(name: str, path: Path, root: Path, reference: str) ->
             hint="Mend the module.",
         ) from error
     finally:
+        sys.dont_write_bytecode = keeps_nothing
         sys.path.remove(str(root))
     if Path(module.__file__ or "").resolve() != path.resolve():
         raise SchemaError(

@@ -11,7 +11,7 @@ from support.versions import commit, sh
 
 from dsetkit.snapshots.read import open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 def fix(folder: Path, category: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.once import made_once
 from support.rolls import fingerprints
 from support.versions import commit, sh
 
@@ -28,7 +30,7 @@ from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.diff import Diff
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 
-pytestmark = [pytest.mark.realdata, pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
 ABSENT, MOVED, RECATEGORISED, REPLACED, RENAMED, EXCLUDED = 23, 40, 10, 5, 7, 3
 BEGINNING = "RBC"
@@ -177,12 +179,23 @@ class Cells:
             path.write_text("".join(f"{name}\n" for name in there if name is not None))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def life(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    life = Life(tmp_path_factory.mktemp("life") / "project")
+    """Only to be read."""
+
+    def make(folder: Path) -> None:
+        (folder / "life").write_bytes(pickle.dumps(_live(folder / "project", shared_data / "bccd")))
+
+    found = pickle.loads((made_once(tmp_path_factory, "blood-cells", make) / "life").read_bytes())
+    assert isinstance(found, Life)
+    return found
+
+
+def _live(root: Path, data: Path) -> Life:
+    life = Life(root)
     sh(life.root.parent, "dsetkit", "init", str(life.root))
     _end_with_clean(life.root)
-    cells = Cells(life.root / "data" / "sources" / "cells", shared_data / "bccd")
+    cells = Cells(life.root / "data" / "sources" / "cells", data)
     life.objects = {name: read_objects(cells.labels(name)) for name in cells.names}
     _plan(life, cells.names)
 

@@ -17,7 +17,7 @@ from support.bench import picture_bytes, tree_bytes
 from dsetkit.history.memory import last_output
 from dsetkit.storage.atomic import remove_tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 def sh(folder: Path, *command: str, code: int = 0) -> str:

@@ -18,7 +18,7 @@ from dsetkit.history.recorded import recorded_folders
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.storage.atomic import remove_tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 def find(project: Path) -> Previous | None:

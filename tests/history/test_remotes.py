@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.seaweed import BUCKET, READER, Asked, Proxy, Seaweed, check_whole, proxied, server_in, start_again, tried
+from support.seaweed import BUCKET, READER, Asked, Proxy, Seaweed, check_whole, start_again, tried
 from support.versions import sh
 
 from dsetkit.snapshots.read import open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.xdist_group("pipeline")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    with server_in(tmp_path_factory.mktemp("s3") / "seaweed") as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """The server behind a proxy; the environment has its address and the owner's credentials."""
-    with proxied(server) as proxy:
-        for name, value in {**server.variables(), "AWS_ENDPOINT_URL": proxy.url}.items():
-            monkeypatch.setenv(name, value)
-        yield proxy
+pytestmark = [pytest.mark.slow, pytest.mark.s3]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from support.versions import sh
 import dsetkit
 from dsetkit.snapshots.read import open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How many requests a push to S3 takes: 20,000 pictures of 10 KB in shards, and as a folder that DVC tracks."""
+"""How many requests a push to S3 takes: 5,000 pictures of 10 KB in shards, and as a folder that DVC tracks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from support.versions import sh
 
 from dsetkit.snapshots.read import open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.s3]
 
-PICTURES = 20_000
+PICTURES = 5_000
 SIZE_BYTES = 10_000
 
 

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.seaweed import BUCKET, READER, Asked, Proxy, Seaweed, proxied, server_in, start_again, tried
+from support.seaweed import BUCKET, READER, Asked, Proxy, Seaweed, start_again, tried
 from support.versions import sh
 
 from dsetkit.snapshots.read import open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.s3]
 
 PUT_ALL = "import s3fs, sys; s3fs.S3FileSystem().put(sys.argv[1], sys.argv[2], recursive=True)"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    with server_in(tmp_path_factory.mktemp("s3") / "seaweed") as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    with proxied(server) as proxy:
-        for name, value in {**server.variables(), "AWS_ENDPOINT_URL": proxy.url}.items():
-            monkeypatch.setenv(name, value)
-        yield proxy
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from dsetkit.history.revisions import snapshots_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.storage.folder import open_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from dsetkit.history.objects import ObjectFolder, Objects
 from dsetkit.history.revisions import open_at, resolve
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

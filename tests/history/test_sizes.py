@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.once import made_once
 from support.versions import commit, relabel, sh
 
 from dsetkit.errors import StorageError
@@ -14,7 +15,7 @@ from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import lock_at, recorded_outputs
 from dsetkit.history.sizes import costs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 def named_at(project: Path, rev: str) -> dict[str, int]:
@@ -87,23 +88,34 @@ def test_an_object_of_other_bytes_is_said_to_be_damaged(project: Path, tmp_path:
         costs(project, Objects(project))
 
 
+@pytest.fixture(scope="session")
+def branches(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Only to be read: see ``branched``."""
+
+    def build(folder: Path) -> None:
+        project = Path(shutil.copytree(versions, folder / "demo", symlinks=True))
+        main = sh(project, "git", "branch", "--show-current")
+        sh(project, "git", "switch", "-qc", "side", "v1")
+        sh(project, "dvc", "checkout", "-q")
+        relabel(project, 5)
+        commit(project, "on a branch")
+        sh(project, "git", "switch", "-q", "--detach")
+        relabel(project, 6)
+        commit(project, "under a tag", "kept")
+        relabel(project, 7)
+        lost = commit(project, "of nobody")
+        outputs = recorded_outputs(lock_at(project, lost) or "")
+        (project / "lost").write_text("\n".join(oid for place, oid in outputs.items() if place.startswith("data/")))
+        sh(project, "git", "switch", "-q", main)
+        sh(project, "dvc", "checkout", "-q")
+
+    return made_once(tmp_path_factory, "branches", build) / "demo"
+
+
 @pytest.fixture
-def branched(project: Path, tmp_path: Path) -> Path:
+def branched(branches: Path, tmp_path: Path) -> Path:
     """The project with versions on a branch, under a tag that no branch reaches, and of a branch that is no more."""
-    main = sh(project, "git", "branch", "--show-current")
-    sh(project, "git", "switch", "-qc", "side", "v1")
-    sh(project, "dvc", "checkout", "-q")
-    relabel(project, 5)
-    commit(project, "on a branch")
-    sh(project, "git", "switch", "-q", "--detach")
-    relabel(project, 6)
-    commit(project, "under a tag", "kept")
-    relabel(project, 7)
-    lost = commit(project, "of nobody")
-    outputs = recorded_outputs(lock_at(project, lost) or "")
-    (project / "lost").write_text("\n".join(oid for place, oid in outputs.items() if place.startswith("data/")))
-    sh(project, "git", "switch", "-q", main)
-    sh(project, "dvc", "checkout", "-q")
+    project = Path(shutil.copytree(branches, tmp_path / "demo", symlinks=True))
     sh(project, "dvc", "remote", "add", "--local", "-d", "store", str(tmp_path / "remote"))
     return project
 

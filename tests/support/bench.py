@@ -88,6 +88,14 @@ class Bench:
         write_project(root)
         self.source = Source(root.parent / "source")
 
+    @classmethod
+    def at(cls, root: Path) -> Bench:
+        """One that stands already."""
+        bench = cls.__new__(cls)
+        bench.root = root
+        bench.source = Source(root.parent / "source")
+        return bench
+
     @property
     def project(self) -> Project:
         """The project as the disk has it now."""

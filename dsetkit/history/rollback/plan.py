@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,8 +198,9 @@ def is_compiled(path: str) -> bool:
     return path.endswith(".pyc") or "__pycache__" in path.split("/")
 
 
+@lru_cache(maxsize=16)  # versions have most documents in common, and reading one takes a tenth of a second
 def plain_yaml(text: bytes) -> Any:
-    """A YAML document as plain values; None for a text that is none."""
+    """A YAML document as plain values, only to be read; None for a text that is none."""
     try:
         return YAML(typ="safe", pure=True).load(text.decode("utf-8-sig"))
     except (YAMLError, UnicodeDecodeError):

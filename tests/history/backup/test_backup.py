@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ from uuid import uuid4
 
 import fsspec
 import pytest
-import s3fs
-from support.seaweed import BUCKET, Proxy, Seaweed, proxied, server_in
+from support.once import made_once
+from support.seaweed import BUCKET, Proxy
 from support.versions import commit, relabel, sh
 
 import dsetkit
@@ -29,7 +30,7 @@ from dsetkit.history.backup.verify import verify_backup
 from dsetkit.history.objects import Objects
 from dsetkit.history.revisions import snapshots_at
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 TAGS = ("v1", "v2", "v3")
 STAGES = ("raw/demo", "cleaned", "augmented")
@@ -43,22 +44,6 @@ def memory() -> Iterator[str]:
     fs = fsspec.filesystem("memory")
     if fs.exists(name):
         fs.rm(name, recursive=True)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    with server_in(tmp_path_factory.mktemp("s3") / "seaweed") as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    with proxied(server) as proxy:
-        for name, value in {**server.variables(), "AWS_ENDPOINT_URL": proxy.url}.items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # drivers of another test speak to another proxy
-        yield proxy
-        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
@@ -191,8 +176,11 @@ def test_a_server_that_goes_away_loses_nothing(project: Path, s3: Proxy, monkeyp
     assert verify_backup(url, sample=None).issues == []
 
 
-def test_killed_at_any_moment_it_goes_on(project: Path, tmp_path: Path) -> None:
-    place = tmp_path / "backup"
+def test_killed_at_any_moment_it_goes_on(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, temporary = tmp_path / "backup", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     draw = random.Random("kill a backup")
     count = 0
     for _ in range(8):
@@ -216,6 +204,7 @@ def test_killed_at_any_moment_it_goes_on(project: Path, tmp_path: Path) -> None:
     assert verify_backup(str(place), sample=None).issues == []
     prune_backup(str(place))
     assert not list(place.rglob(".*"))
+    assert not list(temporary.glob("*dsetkit*"))
 
 
 def test_a_restore_that_was_killed_goes_on(project: Path, tmp_path: Path) -> None:
@@ -326,12 +315,10 @@ def spoil(path: Path) -> None:
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of three versions. Only to be read."""
-    place = tmp_path_factory.mktemp("made") / "backup"
-    create_backup(versions, str(place))
-    return place
+    return made_once(tmp_path_factory, "backup", lambda to: create_backup(versions, str(to / "backup"))) / "backup"
 
 
 @pytest.fixture

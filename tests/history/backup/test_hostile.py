@@ -24,7 +24,7 @@ from dsetkit.history.backup.verify import verify_backup
 from dsetkit.history.outputs import Outputs
 from dsetkit.spec.base import canonical_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 EVIL = "0" * 32
 

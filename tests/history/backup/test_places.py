@@ -10,8 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import s3fs
-from support.seaweed import BUCKET, Proxy, proxied, server_in
+from support.seaweed import BUCKET, Proxy
 from support.sftp import PASSWORD, USER, SftpServer, sftp_server
 from support.versions import commit, sh
 
@@ -23,7 +22,7 @@ from dsetkit.history.backup.restore import restore_backup
 from dsetkit.history.backup.verify import verify_backup
 from dsetkit.storage import retry, writable
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -34,16 +33,6 @@ def sftp(tmp_path: Path) -> Iterator[SftpServer]:
 
 def address(server: SftpServer) -> str:
     return f"sftp://{USER}:{PASSWORD}@127.0.0.1:{server.port}/kept"
-
-
-@pytest.fixture
-def s3(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    with server_in(tmp_path_factory.mktemp("s3") / "seaweed") as server, proxied(server) as proxy:
-        for name, value in {**server.variables(), "AWS_ENDPOINT_URL": proxy.url}.items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # drivers of another test speak to another proxy
-        yield proxy
-        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def files_in(folder: Path) -> set[str]:

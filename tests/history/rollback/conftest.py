@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.once import made_once
 from support.rolls import copied, make_life
 
 
 @pytest.fixture(scope="session")
 def life(built_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only to be read."""
-    return make_life(built_demo, tmp_path_factory.mktemp("life") / "demo")
+    return made_once(tmp_path_factory, "life", lambda folder: make_life(built_demo, folder / "demo")) / "demo"
 
 
 @pytest.fixture

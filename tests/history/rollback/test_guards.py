@@ -17,7 +17,7 @@ from dsetkit.errors import CheckError, StorageError, UsageError
 from dsetkit.history.rollback.run import open_rollback
 from dsetkit.storage.unfinished import ROLLBACK
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

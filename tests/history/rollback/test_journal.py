@@ -22,7 +22,7 @@ from dsetkit.history.rollback.journal import KEPT
 from dsetkit.history.rollback.run import finish_interrupted, open_rollback
 from dsetkit.storage.unfinished import ROLLBACK
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ that changes the disk, or after a time.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ if __name__ != "__main__":
     from support.rolls import copied, state
     from support.versions import sh
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 CALLS = ("replace", "rename", "fsync", "link", "unlink", "mkdir", "rmdir")
 KILLS = int(os.environ.get("DSETKIT_TEST_KILLS", "56"))
@@ -58,8 +60,12 @@ class Forks:
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Forks, Forks]]:
+def both(life: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Forks, Forks]]:
     both = Forks(), Forks()
+    for forks in both:  # each has then loaded what the commands load
+        project = copied(life, tmp_path_factory.mktemp("warm") / "demo")
+        for command in (("rollback", "v1", "--dry-run"), ("verify",)):
+            assert forks.run(project, *command)["code"] == 0
     yield both
     for forks in both:
         forks.close()
@@ -178,6 +184,9 @@ def _serve() -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         counted = json.loads(report.read_text()) if report.exists() else {}
+        for name in counted.pop("modules", ()):  # loaded here too, so that no child has to
+            with suppress(Exception):
+                importlib.import_module(name)
         said = Path(request["folder"] + ".said").read_text() if Path(request["folder"] + ".said").exists() else ""
         answer = {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began, "said": said}
         print(json.dumps({**answer, **counted}), flush=True)
@@ -219,7 +228,7 @@ def _child(request: dict[str, Any], report: Path) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    report.write_text(json.dumps(counted))
+    report.write_text(json.dumps({**counted, "modules": sorted(sys.modules)}))
     os._exit(code)
 
 

@@ -25,7 +25,7 @@ from dsetkit.history.rollback import fetch as roll_fetch
 from dsetkit.history.rollback.run import finish_interrupted, open_rollback
 from dsetkit.storage.unfinished import ROLLBACK
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
