@@ -9,6 +9,9 @@ import threading
 
 import dsetkit.cli
 
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""Where the tests run in the background of a shell, interrupts are ignored, and so would they be in what is started."""
+
 
 def test_while_libraries_are_loaded() -> None:
     """The interrupt comes from inside an import, where it always took a traceback to say so."""
@@ -24,7 +27,9 @@ from dsetkit.cli import main
 main()
 """
     for name in ("typer", "pyarrow", "dsetkit.cli.output", "pydantic_core"):
-        done = subprocess.run([sys.executable, "-c", code.replace("NAME", name)], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", HEARD + code.replace("NAME", name)], capture_output=True, text=True
+        )
         assert (done.returncode, done.stdout, done.stderr) == (130, "", ""), name
 
 
@@ -36,7 +41,7 @@ show._open = lambda path: os.kill(os.getpid(), signal.SIGINT)
 sys.argv = ["dsetkit", "show", "x"]
 main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", HEARD + code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
 
 
