@@ -136,3 +136,22 @@ class MissingExtraError(DsetkitError):
         super().__init__(
             f"{feature} needs a library that is not installed", hint=f"Install it: pip install 'dsetkit[{extra}]'."
         )
+
+
+class AccessError(DsetkitError):
+    """Something that this identity may not do or read, or that nobody entitled has signed.
+
+    ``subject`` is what was asked for (a stage, a facet, a file below ``access/``); ``grantors`` are the principals who
+    could allow it, where that helps.
+    """
+
+    def __init__(self, message: str, *, subject: str, hint: str, grantors: Sequence[str] = ()) -> None:
+        self.subject = subject
+        self.grantors = tuple(grantors)
+        super().__init__(message, hint=hint)
+
+
+class TamperError(AccessError):
+    """Sealed or signed content that is not what was sealed or signed: altered, cut, swapped, moved or put back."""
+
+    exit_code = 1

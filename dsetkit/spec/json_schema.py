@@ -11,7 +11,9 @@ from dsetkit.spec.card import DatasetCard
 from dsetkit.spec.correction import CorrectionDocument
 from dsetkit.spec.lock import Lock
 from dsetkit.spec.params import Params
+from dsetkit.spec.policy import AccessPolicy
 from dsetkit.spec.sample import Sample
+from dsetkit.spec.sealed import SealedSnapshot
 from dsetkit.spec.snapshot import SnapshotInfo
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
@@ -21,6 +23,8 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "lock": Lock,
     "snapshot": SnapshotInfo,
     "correction": CorrectionDocument,
+    "policy": AccessPolicy,
+    "sealed": SealedSnapshot,
 }
 """Which document stands behind each ``schemas/json/<name>/v1.json``."""
 

@@ -6,18 +6,28 @@ from pydantic import Field, RootModel
 
 from dsetkit.spec.base import Digest, Document
 from dsetkit.spec.key import SourceName
+from dsetkit.spec.policy import DomainName
+
+
+class SealedStamp(Document):
+    """Which keys made a digest that tells nothing to those without them."""
+
+    domain: DomainName
+    epoch: int = Field(ge=1)
 
 
 class SourceLock(Document):
     """The state of one source that somebody decided to take in."""
 
     digest: Digest
-    """SHA-256 over the path and SHA-256 of each picture and label file, in path order."""
+    """SHA-256 over the path and SHA-256 of each picture and label file, in path order; keyed where it is ``sealed``."""
     pictures: int = Field(ge=0)
     labels: int = Field(ge=0)
     """Files with labels; lists of splits and names of classes are covered by ``digest`` and not counted."""
     size_bytes: int = Field(ge=0)
     """Of all of them."""
+    sealed: SealedStamp | None = None
+    """Of a source whose raw snapshot is sealed: what its digest is keyed with."""
 
 
 class Lock(RootModel[dict[SourceName, SourceLock]]):

@@ -308,6 +308,13 @@ class ReportParams(Document):
     """Samples shown with what augmentation made of them."""
 
 
+class AccessParams(Document):
+    """What builds ask for besides the access policy."""
+
+    signed_inputs: bool = False
+    """A stage takes no snapshot that was not signed, sealed (always so) or plain (by an admin: ``dsetkit sign``)."""
+
+
 class Params(Document):
     """The whole of ``params.yaml``."""
 
@@ -327,3 +334,5 @@ class Params(Document):
     """What only people know about the dataset; on the cards beside what is computed."""
     report: ReportParams = ReportParams()
     """How much of the dataset the report shows."""
+    access: AccessParams = AccessParams()
+    """What builds ask for besides the access policy."""

@@ -94,6 +94,18 @@ class ChannelStatistics(Document):
     std: tuple[float, float, float]
 
 
+class SealedColumns(Document):
+    """A facet of a sealed snapshot: columns whose values are sealed apart, and at their defaults for others."""
+
+    name: str
+    columns: tuple[str, ...]
+    """As the policy has them; what follows from them is sealed with them."""
+    splits: tuple[str, ...] = ()
+    """The rows: those of these splits, and those without a split; empty: all rows."""
+    hides_keys: bool = False
+    """Whether its rows have pseudonyms for keys."""
+
+
 class SnapshotInfo(Document):
     """The document ``snapshot.json``, written last."""
 
@@ -120,3 +132,5 @@ class SnapshotInfo(Document):
     parts: tuple[ManifestPart, ...] = ()
     shards: tuple[Part, ...] = ()
     rejected: Part | None = None
+    facets: tuple[SealedColumns, ...] = ()
+    """What is sealed apart, sorted by name; the same for those who read it and those who do not."""
