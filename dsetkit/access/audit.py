@@ -1,0 +1,397 @@
+"""The audit: what each principal did, one signed chain each: ``access/audit/<principal>.jsonl``.
+
+A line is canonical JSON of an entry and the SSH signature of just that entry (``signing``, namespace
+``dsetkit-audit@<project id>``); an entry names the SHA-256 of the line before. So nobody but its owner can alter, add,
+reorder or take out an entry. Its owner, or whoever can write to the repository, can still cut off the end: that is
+found against what this user has seen (``seen_audit``) and against *anchors*: signed git tags that list the heads of all
+chains. Entries are written by cooperating clients; a reader who uses other programs leaves none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field, JsonValue, ValidationError
+
+from dsetkit.access import signing
+from dsetkit.access.files import names_below, read_below, refuse, shown, write_below
+from dsetkit.access.identity import Identity
+from dsetkit.access.policy import Chain
+from dsetkit.access.provenance import PolicyOfBuild
+from dsetkit.access.rules import principal_of
+from dsetkit.access.seen_audit import Head, remember_heads, seen_heads
+from dsetkit.errors import AccessError, TamperError
+from dsetkit.spec.base import Digest, Document, canonical_json
+from dsetkit.spec.issue import Issue
+from dsetkit.spec.policy import PrincipalName
+
+FOLDER = "access/audit"
+MAX_CHAIN_BYTES = 64 * 1024 * 1024
+_MAX_LINE_BYTES = 64 * 1024
+_MAX_CHAINS = 10_000
+_FILE = re.compile(r"([a-z0-9][a-z0-9._@+-]{0,63})\.jsonl\Z")
+_ANCHOR_HEAD = "dsetkit audit anchor"
+
+Act = Literal[
+    "init",
+    "grant",
+    "revoke",
+    "rotate",
+    "protect",
+    "declassify",
+    "facet",
+    "settings",
+    "approve",
+    "withdraw",
+    "sign",
+    "build",
+    "open",
+]
+
+
+class Entry(Document):
+    """One act of one principal."""
+
+    number: int = Field(ge=1)
+    """1, 2, ... within the chain."""
+    previous: Digest | None = None
+    """SHA-256 of the line before; none for the first."""
+    principal: PrincipalName
+    act: Act
+    subject: str = Field(max_length=200)
+    """What it was done to: a principal, a stage, a facet."""
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    policy: PolicyOfBuild
+    """The policy that counted when it was done; for a change of it, the one that it made."""
+    at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    """By the clock of the machine it was done on: a claim."""
+
+
+class Logged(NamedTuple):
+    """An entry as it stands in a file."""
+
+    entry: Entry
+    digest: str
+    """SHA-256 of the line."""
+    signature: str
+
+
+class Anchor(NamedTuple):
+    """The heads of all chains at some time, as one principal has signed them in a git tag."""
+
+    name: str
+    principal: str
+    policy: PolicyOfBuild
+    heads: dict[str, Head]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What ``verify_chains`` found."""
+
+    entries: tuple[Logged, ...]
+    """Of the chains with which nothing is wrong, by time."""
+    heads: dict[str, Head]
+    """Of the same."""
+    anchors: tuple[str, ...]
+    """Names of those that are right."""
+    issues: tuple[Issue, ...]
+
+
+def append(
+    root: Path,
+    chain: Chain,
+    identity: Identity,
+    act: Act,
+    subject: str,
+    details: Mapping[str, JsonValue] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    at: str | None = None,
+) -> Entry | None:
+    """Adds an entry to the chain of whoever ``identity`` is; None, and nothing is written, for who is no principal.
+
+    ``at`` is the time, ISO 8601 in UTC; None: now. Raises ``TamperError`` where the chain there is not whole or shorter
+    than this user has seen, ``StorageError``.
+    """
+    name = principal_of(chain.policy, identity)
+    if name is None:
+        return None
+    file = chain_name(name)
+    text = read_below(root, file, MAX_CHAIN_BYTES) or b""
+    logged = parse_chain(text, name)
+    _check_seen(logged, seen_heads(root, chain.policy.project, environ).get(name), file)
+    entry = Entry.model_validate(
+        {
+            "number": len(logged) + 1,
+            "previous": logged[-1].digest if logged else None,
+            "principal": name,
+            "act": act,
+            "subject": subject,
+            "details": dict(details or {}),
+            "policy": {"version": chain.policy.version, "digest": chain.digest},
+            "at": at if at is not None else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+    )
+    row = entry.to_row()
+    signature = identity.sign(_signed_bytes(row), signing.namespace_of("audit", chain.policy.project))
+    line = _line(row, signature)
+    write_below(root, file, text + line)
+    remember_heads(root, chain.policy.project, {name: Head(entry.number, hashlib.sha256(line).hexdigest())}, environ)
+    return entry
+
+
+def chain_name(principal: str) -> str:
+    """Where the chain of a principal is, below the project's root."""
+    return f"{FOLDER}/{principal}.jsonl"
+
+
+def parse_chain(text: bytes, principal: str) -> list[Logged]:
+    """The entries of a chain: numbered, linked, of one principal, each in its one byte form; signatures are not looked
+    at. Raises ``TamperError``.
+    """
+    name = chain_name(principal)
+    if text and not text.endswith(b"\n"):
+        refuse("ends in the midst of an entry", name)
+    logged: list[Logged] = []
+    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+        place = f"{name}, line {number}"
+        found = _parse_line(line + b"\n", place)
+        last = logged[-1] if logged else None
+        if found.entry.principal != principal:
+            refuse("is of another principal", place)
+        if found.entry.number != number or found.entry.previous != (last.digest if last else None):
+            refuse("does not follow on the line before: one was altered, taken out or moved", place)
+        if last is not None and found.entry.policy.version < last.entry.policy.version:
+            refuse("names an older policy than the line before", place)
+        logged.append(found)
+    return logged
+
+
+def verify_chains(
+    root: Path,
+    chain: Chain,
+    anchors: Sequence[tuple[str, bytes, bytes]] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Audited:
+    """Verifies all chains against their owners' keys, against anchors, and against what this user has seen.
+
+    ``anchors``: the name of a tag, what was signed, the signature. What is wrong are issues: ``audit-altered`` (a chain
+    that is not what its owner signed), ``audit-cut`` (shorter than it was, or gone), ``audit-rewritten`` (another than
+    was anchored or seen), ``audit-anchor`` (a tag that is not right), ``audit-gap`` (a policy version that no entry
+    tells of). Chains that are right are remembered. Raises ``TamperError`` for what cannot be read at all,
+    ``AccessError``.
+    """
+    issues: list[Issue] = []
+    whole: dict[str, list[Logged]] = {}
+    files: list[str] = []
+    for name in names_below(root, FOLDER, _MAX_CHAINS):
+        if name.startswith("."):  # what a killed writer left, never read
+            continue
+        if (found := _FILE.match(name)) is None or ".." in found[1]:
+            issues.append(_issue("audit-altered", f"{FOLDER}/{shown(name)}", "it is no audit chain", "Move it away."))
+        else:
+            files.append(found[1])
+    for principal in files:
+        try:
+            text = read_below(root, chain_name(principal), MAX_CHAIN_BYTES) or b""
+            logged = parse_chain(text, principal)
+            _check_signatures(logged, chain, chain_name(principal))
+            whole[principal] = logged
+        except TamperError as error:
+            issues.append(_issue("audit-altered", chain_name(principal), error.message, error.hint))
+    good: list[str] = []
+    wanted: list[tuple[str, str, Head]] = []
+    for tag, text, signature in anchors:
+        try:
+            anchor = check_anchor(tag, text, signature, chain)
+        except TamperError as error:
+            issues.append(_issue("audit-anchor", f"tag {shown(tag)}", error.message, error.hint))
+            continue
+        good.append(tag)
+        wanted += [(f"the tag {tag}", principal, head) for principal, head in sorted(anchor.heads.items())]
+    seen = seen_heads(root, chain.policy.project, environ)
+    wanted += [("what you have seen", principal, head) for principal, head in sorted(seen.items())]
+    told: set[str] = set()
+    for by, principal, head in wanted:
+        name = chain_name(principal)
+        if principal in told or (principal in files and principal not in whole):
+            continue  # said already
+        problem = _against(whole.get(principal, []), head, by)
+        if problem is not None:
+            told.add(principal)
+            hint = "Take the committed file back (git checkout), or ask who changed it (git log)."
+            issues.append(_issue(problem[0], name, problem[1], hint))
+    right = {principal: logged for principal, logged in whole.items() if principal not in told and logged}
+    entries = sorted((one for logged in right.values() for one in logged), key=_by_time)
+    if not issues:
+        issues += _gaps(chain, entries)
+    heads = {principal: Head(len(logged), logged[-1].digest) for principal, logged in right.items()}
+    remember_heads(root, chain.policy.project, heads, environ)
+    return Audited(tuple(entries), heads, tuple(good), tuple(issues))
+
+
+def anchor_text(chain: Chain, principal: str, heads: Mapping[str, Head]) -> str:
+    """The message of an anchor's tag."""
+    lines = [
+        _ANCHOR_HEAD,
+        "",
+        f"project {chain.policy.project}",
+        f"policy {chain.policy.version} {chain.digest}",
+        f"by {principal}",
+        *(f"head {name} {head.number} {head.digest}" for name, head in sorted(heads.items())),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def check_anchor(tag: str, text: bytes, signature: bytes, chain: Chain) -> Anchor:
+    """The anchor that a git tag is: ``text`` are the bytes of the tag object before its signature.
+
+    Raises ``TamperError`` unless a principal of the policy that it names has signed it, by that policy's keys.
+    """
+    subject = f"tag {shown(tag)}"
+    head, _, message = text.partition(b"\n\n")
+    if f"\ntag {tag}\n".encode() not in head + b"\n" or len(text) > MAX_CHAIN_BYTES:
+        refuse("is the tag of another name", subject, hint="Delete it, or fetch it again.")
+    policies: list[PolicyOfBuild] = []
+    people: list[str] = []
+    heads: dict[str, Head] = {}
+    try:
+        first, _, *lines = message.decode("ascii").splitlines()
+        for line in lines:
+            kind, *words = line.split(" ")
+            if kind == "policy":
+                policies.append(PolicyOfBuild(version=int(words[0]), digest=words[1]))
+            elif kind == "by":
+                people.append(words[0])
+            elif kind == "head":
+                heads[words[0]] = Head(int(words[1]), words[2])
+            elif line != f"project {chain.policy.project}":
+                raise ValueError
+        if first != _ANCHOR_HEAD or len(policies) != 1 or len(people) != 1:
+            raise ValueError
+    except (ValueError, IndexError):
+        refuse("is no anchor of this project's audit", subject, hint="Delete it, or fetch it again.")
+    anchor = Anchor(tag, people[0], policies[0], heads)
+    then = chain.at(anchor.policy.version, anchor.policy.digest)
+    if then is None or anchor.principal not in then.principals:
+        refuse("names a policy that this project does not have, or somebody whom that does not know", subject)
+    signing.verify(
+        text,
+        signature,
+        namespace=signing.GIT_NAMESPACE,
+        principal=anchor.principal,
+        keys=then.principals[anchor.principal].ssh,
+        subject=subject,
+    )
+    return anchor
+
+
+def _check_signatures(logged: Sequence[Logged], chain: Chain, name: str) -> None:
+    """Each entry by a key that its principal had, by the policy that it names; ssh-keygen confirms the last."""
+    namespace = signing.namespace_of("audit", chain.policy.project)
+    for number, one in enumerate(logged, 1):
+        entry, subject = one.entry, f"{name}, line {number}"
+        then = chain.at(entry.policy.version, entry.policy.digest)
+        if then is None:
+            refuse(f"names a policy, version {entry.policy.version}, that this project does not have", subject)
+        # Who takes themselves out signs under a policy that knows them no more: the one before does.
+        sides = (then, *chain.versions[max(0, entry.policy.version - 2) : entry.policy.version - 1])
+        keys = sorted(
+            {
+                key
+                for side in sides
+                if entry.principal in side.principals
+                for key in side.principals[entry.principal].ssh
+            }
+        )
+        if not keys:
+            refuse(f"is of {entry.principal}, whom the policy did not know then", subject)
+        content = _signed_bytes(entry.to_row())
+        about = {"namespace": namespace, "principal": entry.principal, "subject": subject}
+        key = signing.verify_here(content, one.signature, keys=keys, **about)
+        if number == len(logged):
+            signing.confirm(content, one.signature, key=key, **about)
+
+
+def _check_seen(logged: Sequence[Logged], head: Head | None, name: str) -> None:
+    problem = None if head is None else _against(logged, head, "what you have seen")
+    if problem is not None:
+        refuse(problem[1], name)
+
+
+def _against(logged: Sequence[Logged], head: Head, by: str) -> tuple[str, str] | None:
+    """Code and words for a chain that is not what it was; None where it only grew."""
+    if len(logged) < head.number:
+        there = f"it has {len(logged)}" if logged else "it is gone"
+        return "audit-cut", f"by {by}, it had {head.number} entries, and {there}"
+    if logged[head.number - 1].digest != head.digest:
+        return "audit-rewritten", f"by {by}, entry {head.number} was another"
+    return None
+
+
+def _by_time(one: Logged) -> tuple[str, int, str, int]:
+    entry = one.entry
+    return entry.at, entry.policy.version, entry.principal, entry.number
+
+
+def _gaps(chain: Chain, entries: Sequence[Logged]) -> list[Issue]:
+    told = {one.entry.policy.version for one in entries if one.entry.act not in ("sign", "build", "open")}
+    return [
+        Issue(
+            code="audit-gap",
+            severity="warning",
+            message=f"version {policy.version} of the policy is signed, and no entry tells of it",
+            file=f"access/policy/{policy.version}.json",
+            hint="The command that made it was stopped, or another program made it.",
+        )
+        for policy in chain.versions
+        if policy.version not in told
+    ]
+
+
+def _issue(code: str, file: str, message: str, hint: str) -> Issue:
+    return Issue(code=code, file=file, message=message.removeprefix(f"{file} ").removeprefix(f"{file}, "), hint=hint)
+
+
+def _line(row: Mapping[str, object], signature: str) -> bytes:
+    return f"{canonical_json({'entry': dict(row), 'signature': signature})}\n".encode()
+
+
+def _signed_bytes(row: Mapping[str, object]) -> bytes:
+    return canonical_json(dict(row)).encode()
+
+
+def _parse_line(line: bytes, place: str) -> Logged:
+    if len(line) > _MAX_LINE_BYTES:
+        refuse(f"has more than {_MAX_LINE_BYTES:,} bytes, and no entry is that long", place)
+    try:
+        row = json.loads(line)
+        entry = Entry.model_validate_json(json.dumps(row["entry"]))
+        signature = row["signature"]
+        if not isinstance(signature, str) or _line(entry.to_row(), signature) != line:
+            raise ValueError
+    except (ValueError, TypeError, KeyError, RecursionError, ValidationError):
+        refuse("is no entry, or was altered", place)
+    return Logged(entry, hashlib.sha256(line).hexdigest(), signature)
+
+
+def require_principal(chain: Chain, identity: Identity) -> str:
+    """Who ``identity`` is. Raises ``AccessError`` for who is no principal."""
+    name = principal_of(chain.policy, identity)
+    if name is None:
+        raise AccessError(
+            "This identity is no principal of the policy",
+            subject="identity",
+            hint=f"An admin could make it one: {', '.join(chain.policy.admins)}.",
+            grantors=chain.policy.admins,
+        )
+    return name

@@ -1,0 +1,275 @@
+"""What a builder signs of a snapshot: an in-toto Statement v1 with SLSA provenance v1, one a stage.
+
+``signatures/<stage>.json`` (``/`` in the stage is ``__``) and, beside it, ``signatures/<stage>.sig``, an SSH signature
+over its exact bytes (``signing``, namespace ``dsetkit-snapshot@<project id>``). The fields are those of the in-toto
+Attestation Framework (spec/v1/statement.md) and of SLSA 1.0 (provenance, predicate type
+``https://slsa.dev/provenance/v1``): what a stage was built of are the resolved dependencies, what it was asked to build
+are the external parameters.
+
+Readers of a sealed snapshot hold the keys that seal it, so sealing does not say who made it: this does. A statement is
+believed when
+
+- it is about just this ``snapshot.json``, stage and project;
+- the policy version that it names is one of the verified chain, its signer was a builder of the stage by that version,
+  and the snapshot is sealed in the domain and epoch of that version;
+- unless it is of the past, its signer is a builder *now* as well, with a key that is still theirs, or this user
+  believed the very same before. Who is a builder no more cannot make a new one by naming an old policy; what they
+  signed before is signed again by one who is (``dsetkit sign``), or built again;
+- unless it is of the past, its version is not below what this user has seen of the stage, nor another so numbered.
+
+*Past* is what a revision of git leads to, by a caller who asked for that revision: then the policy of its time decides,
+and it is as true as the git history (signed tags) that leads to it. A stage that is plain is signed by admins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dsetkit.access import signing
+from dsetkit.access.files import document_text, parse_document, read_below, refuse, shown, write_below
+from dsetkit.access.identity import Identity
+from dsetkit.access.policy import Chain
+from dsetkit.access.provenance import PRINCIPAL_URN, Statement
+from dsetkit.access.rules import facets_of, principal_of, rule_of, seal_wanted
+from dsetkit.access.trust import SeenStage, Trust
+from dsetkit.errors import AccessError
+from dsetkit.spec.policy import AccessPolicy, check_stage
+
+FOLDER = "signatures"
+MAX_STATEMENT_BYTES = 1024 * 1024
+
+NO_FACETS: Mapping[str, tuple[str, int]] = {}
+
+Read = Callable[[str, int], bytes | None]
+"""Reads a file by its name below the project's root, at most so many bytes; None where there is none."""
+
+_SIGN = "Have a builder sign it: dsetkit sign."
+
+
+class Signed(NamedTuple):
+    """A statement as it is stored, not yet believed."""
+
+    statement: Statement
+    text: bytes
+    signature: bytes
+
+
+def statement_name(stage: str) -> str:
+    """Where the statement of a stage is, below the project's root; its signature ends in ``.sig`` instead."""
+    return f"{FOLDER}/{check_stage(stage).replace('/', '__')}.json"
+
+
+def signature_name(stage: str) -> str:
+    """Where the signature of a stage's statement is, below the project's root."""
+    return f"{statement_name(stage).removesuffix('.json')}.sig"
+
+
+def subject_name(stage: str) -> str:
+    """What a statement of a stage is about, below the project's root."""
+    return f"data/{check_stage(stage)}/snapshot.json"
+
+
+def builders_of(policy: AccessPolicy, stage: str) -> tuple[str, ...]:
+    """Whose signature makes a snapshot of the stage believed: its builders; admins where it is plain."""
+    rule = rule_of(policy, stage)
+    return policy.admins if rule is None else rule.builders
+
+
+def reader_of(root: Path) -> Read:
+    """Reads below ``root`` through no link."""
+    return lambda name, limit_bytes: read_below(root, name, limit_bytes)
+
+
+def read_statement(read: Read, stage: str) -> Signed | None:
+    """The stored statement of a stage; None where there is none. Raises ``TamperError`` for half of one."""
+    name, beside = statement_name(stage), signature_name(stage)
+    text = read(name, MAX_STATEMENT_BYTES)
+    signature = read(beside, signing.MAX_SIGNATURE_BYTES)
+    if text is None and signature is None:
+        return None
+    if text is None or signature is None:
+        refuse(f"is there without {beside if signature is None else name}", name if signature is None else beside)
+    return Signed(parse_document(Statement, text, name), text, signature)
+
+
+def make_statement(
+    chain: Chain,
+    identity: Identity,
+    stage: str,
+    document: bytes,
+    *,
+    before: Statement | None,
+    seen: SeenStage | None = None,
+    sealed: tuple[str, int] | None,
+    inputs: Mapping[str, str],
+    params: str,
+    tools: Mapping[str, str],
+    subject: str | None = None,
+) -> Statement:
+    """The statement of a stage whose ``snapshot.json`` is ``document``, under the policy as it is now.
+
+    ``before`` is the stage's statement of before, ``seen`` the highest that its signer has seen (``Trust``). The
+    version is one more than both where the snapshot is another, so that what is signed now is the newest, wherever it
+    comes from (an earlier version that was brought back, another branch).
+    ``sealed`` is domain and epoch; ``inputs`` the SHA-256 of the ``snapshot.json`` of each stage it was built of;
+    ``params`` the digest of the params it read; ``subject`` what it is about, where not ``subject_name(stage)``.
+
+    Raises ``AccessError`` for who is no builder of the stage, and for what is not sealed as the policy says.
+    """
+    policy = chain.policy
+    signer = principal_of(policy, identity)
+    builders = builders_of(policy, stage)
+    if signer is None or signer not in builders:
+        raise AccessError(
+            f"Only a builder of {stage} signs it: {', '.join(builders) or 'nobody is one'}",
+            subject=stage,
+            hint=f"Ask one of them, or an admin to make you one: {', '.join(policy.admins)}.",
+            grantors=policy.admins,
+        )
+    if sealed != seal_wanted(policy, stage):
+        raise AccessError(
+            f"{stage} is not sealed as the policy says now", subject=stage, hint="Build it again: dvc repro."
+        )
+    digest = hashlib.sha256(document).hexdigest()
+    version = _next_version(digest, before, seen)
+    row = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [_subject(subject or subject_name(stage), digest)],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:dsetkit:stage:1",
+                "externalParameters": {
+                    "project": policy.project,
+                    "stage": stage,
+                    "version": version,
+                    "policy": {"version": policy.version, "digest": chain.digest},
+                    **({} if sealed is None else {"domain": sealed[0], "epoch": sealed[1]}),
+                },
+                "resolvedDependencies": [
+                    *(_subject(subject_name(name), inputs[name]) for name in sorted(inputs)),
+                    _subject("params.yaml", params),
+                ],
+            },
+            "runDetails": {"builder": {"id": f"{PRINCIPAL_URN}{signer}", "version": dict(tools)}},
+        },
+    }
+    return Statement.model_validate(row)
+
+
+def _next_version(digest: str, before: Statement | None, seen: SeenStage | None) -> int:
+    said = [] if before is None else [(before.parameters.version, before.digest)]
+    highest = max(said + ([] if seen is None else [(seen.version, seen.digest)]), default=None)
+    if highest is None:
+        return 1
+    return highest[0] if highest[1] == digest else highest[0] + 1
+
+
+def write_statement(root: Path, statement: Statement, identity: Identity) -> None:
+    """Signs a statement and writes both files. Raises ``TamperError`` for a link, ``StorageError``."""
+    text = document_text(statement)
+    parameters = statement.parameters
+    signature = identity.sign(text, signing.namespace_of("snapshot", parameters.project))
+    write_below(root, statement_name(parameters.stage), text)
+    write_below(root, signature_name(parameters.stage), signature.encode("ascii"))
+
+
+def check_statement(
+    chain: Chain,
+    trust: Trust,
+    stage: str,
+    document: bytes,
+    read: Read,
+    *,
+    sealed: tuple[str, int] | None,
+    facets: Mapping[str, tuple[str, int]] = NO_FACETS,
+    is_past: bool = False,
+    subject: str | None = None,
+) -> Statement:
+    """The believed statement about ``document``, a stage's ``snapshot.json``; remembered unless ``is_past``.
+
+    ``sealed`` is the domain and epoch that ``document`` says, ``facets`` those of each facet; ``read`` reads what is in
+    ``signatures/``; for ``subject`` see ``make_statement``. Raises ``TamperError`` with the reason: not signed, wrongly
+    signed, altered, of another stage, older.
+    """
+    name = statement_name(stage)
+    signed = read_statement(read, stage)
+    if signed is None:
+        refuse("is not signed", stage, hint=_SIGN)
+    statement = signed.statement
+    parameters = statement.parameters
+    if (parameters.project, parameters.stage) != (chain.policy.project, stage):
+        refuse("is about another project or stage", name)
+    if statement.subject[0].name != (subject or subject_name(stage)):
+        refuse("is about another file", name)
+    then = chain.at(parameters.policy.version, parameters.policy.digest)
+    if then is None:
+        refuse(
+            f"names a policy, version {parameters.policy.version}, that this project does not have",
+            name,
+            hint="Fetch the newest policy (git pull); if it stays so, ask who signed it.",
+        )
+    signer = _check_signer(signed, then, name)
+    digest = hashlib.sha256(document).hexdigest()
+    if statement.digest != digest:
+        refuse(
+            f"is not what {signer} signed: it was altered, or built again and not signed",
+            stage,
+            hint="Fetch what was signed (dvc checkout), or have a builder sign it.",
+        )
+    if (parameters.domain, parameters.epoch) != (sealed or (None, None)) or sealed != seal_wanted(then, stage):
+        refuse("is not sealed in the domain and epoch of the policy that it was signed under", stage)
+    _check_facets(then, stage, facets)
+    if not is_past:
+        seen = trust.seen
+        known = None if seen is None else seen.stages.get(stage)
+        if known is None or (known.version, known.digest) != (parameters.version, digest):
+            trust.check_snapshot(stage, parameters.version, digest)
+            _check_still_builder(signed, chain.policy, name)
+        trust.remember_snapshot(stage, parameters.version, digest)
+    return statement
+
+
+def _check_facets(policy: AccessPolicy, stage: str, facets: Mapping[str, tuple[str, int]]) -> None:
+    rules = facets_of(policy, stage)
+    for name, sealed in facets.items():
+        if name not in rules:
+            refuse(f"has a facet {name} that the policy it was signed under does not have", stage)
+        domain = rules[name].domain
+        if sealed != (domain, len(policy.domains[domain].epochs)):
+            refuse(f"has the facet {name} sealed in another domain or epoch than the policy says", stage)
+    if lacking := rules.keys() - facets.keys():
+        refuse(f"has no facet {min(lacking)}, which the policy it was signed under keeps apart", stage)
+
+
+def _check_signer(signed: Signed, policy: AccessPolicy, name: str) -> str:
+    signer, stage = signed.statement.signer, signed.statement.parameters.stage
+    if signer not in builders_of(policy, stage):
+        refuse(f"is signed by {shown(signer)}, who was no builder of {stage}", name, hint=_SIGN)
+    signing.verify(
+        signed.text,
+        signed.signature,
+        namespace=signing.namespace_of("snapshot", policy.project),
+        principal=signer,
+        keys=policy.principals[signer].ssh,
+        subject=signature_name(stage),
+    )
+    return signer
+
+
+def _check_still_builder(signed: Signed, policy: AccessPolicy, name: str) -> None:
+    signer, stage = signed.statement.signer, signed.statement.parameters.stage
+    key = signing.parse_signature(signed.signature, name).key
+    if signer not in builders_of(policy, stage) or key not in policy.principals[signer].ssh:
+        refuse(
+            f"is signed by {signer}, who is a builder of {stage} no more, or not with that key",
+            name,
+            hint="Have a builder look at it and sign it again (dsetkit sign), or build it again (dvc repro).",
+        )
+
+
+def _subject(name: str, digest: str) -> dict[str, object]:
+    return {"name": name, "digest": {"sha256": digest}}

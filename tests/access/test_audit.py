@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsetkit.access import audit
+from dsetkit.access.identity import Identity
+from dsetkit.access.wanted import WantedStage
+from dsetkit.errors import TamperError
+from dsetkit.spec.base import canonical_json
+
+AT = "2030-01-02T03:04:05Z"
+
+
+class Log:
+    """A team with entries of ada (5) and bob (2)."""
+
+    def __init__(self, team: object) -> None:
+        self.team = team  # of conftest: a real chain of policies
+        self.root: Path = team.root  # type: ignore[attr-defined]
+        self.environ: dict[str, str] = team.environ  # type: ignore[attr-defined]
+        self.people: dict[str, Identity] = team.people  # type: ignore[attr-defined]
+        wanted = team.wanted()  # type: ignore[attr-defined]
+        everyone = {**wanted.principals, "bob": self.people["bob"].public}
+        stage = WantedStage(frozenset({"ada", "bob"}), frozenset({"ada"}))
+        self.add("ada", "init")
+        team.change(replace(wanted, principals=everyone, stages={"cleaned": stage}))  # type: ignore[attr-defined]
+        for _ in range(4):
+            self.add("ada", "grant")
+        for _ in range(2):
+            self.add("bob", "open")
+
+    def add(self, who: str, act: audit.Act, environ: dict[str, str] | None = None) -> audit.Entry | None:
+        chain = self.team.chain  # type: ignore[attr-defined]
+        return audit.append(
+            self.root, chain, self.people[who], act, "cleaned", {"n": 1}, environ or self.environ, at=AT
+        )
+
+    def file(self, who: str) -> Path:
+        return self.root / audit.chain_name(who)
+
+    def codes(self, *, as_other: bool = False, anchors: list[tuple[str, bytes, bytes]] | None = None) -> list[str]:
+        environ = self.team.elsewhere("other") if as_other else self.environ  # type: ignore[attr-defined]
+        chain = self.team.chain  # type: ignore[attr-defined]
+        return [issue.code for issue in audit.verify_chains(self.root, chain, anchors or (), environ).issues]
+
+
+@pytest.fixture
+def log(team: object) -> Log:
+    return Log(team)
+
+
+def test_entries_are_numbered_linked_and_signed(log: Log) -> None:
+    found = audit.verify_chains(log.root, log.team.chain, (), log.environ)  # type: ignore[attr-defined]
+    assert found.issues == ()
+    assert {name: head.number for name, head in found.heads.items()} == {"ada": 5, "bob": 2}
+    by_ada = [one.entry for one in found.entries if one.entry.principal == "ada"]
+    assert sorted((entry.number, entry.policy.version) for entry in by_ada) == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2)]
+    line = json.loads(log.file("ada").read_text().splitlines()[0])
+    assert line["entry"] == {
+        "act": "init",
+        "at": AT,
+        "details": {"n": 1},
+        "number": 1,
+        "policy": line["entry"]["policy"],
+        "principal": "ada",
+        "subject": "cleaned",
+    }
+
+
+def test_who_is_nobody_leaves_no_entry(log: Log) -> None:
+    assert log.add("mallory", "open") is None
+    assert not log.file("mallory").exists()
+
+
+def lines(log: Log, who: str = "ada") -> list[bytes]:
+    return log.file(who).read_bytes().splitlines(keepends=True)
+
+
+def rewrite(log: Log, parts: list[bytes], who: str = "ada") -> None:
+    log.file(who).write_bytes(b"".join(parts))
+
+
+def rewritten_by(log: Log, who: str, count: int) -> None:
+    """The whole chain of ada, written anew by somebody else."""
+    log.file("ada").unlink()
+    identity = log.people[who]
+    namespace = f"dsetkit-audit@{log.team.chain.policy.project}"  # type: ignore[attr-defined]
+    digest, text = None, b""
+    for number in range(1, count + 1):
+        chain = log.team.chain  # type: ignore[attr-defined]
+        row = {
+            "act": "grant",
+            "at": AT,
+            "number": number,
+            "policy": {"version": chain.policy.version, "digest": chain.digest},
+            "principal": "ada",
+            "subject": "cleaned",
+            **({"previous": digest} if digest else {}),
+        }
+        line = canonical_json({"entry": row, "signature": identity.sign(canonical_json(row).encode(), namespace)})
+        text += f"{line}\n".encode()
+        digest = hashlib.sha256(f"{line}\n".encode()).hexdigest()
+    log.file("ada").write_bytes(text)
+
+
+ATTACKS: dict[str, tuple[Callable[[Log], object], str, bool]] = {
+    "an entry taken out": (lambda log: rewrite(log, [*lines(log)[:2], *lines(log)[3:]]), "audit-altered", True),
+    "two entries swapped": (
+        lambda log: rewrite(log, [lines(log)[1], lines(log)[0], *lines(log)[2:]]),
+        "audit-altered",
+        True,
+    ),
+    "an entry twice": (lambda log: rewrite(log, [*lines(log), lines(log)[-1]]), "audit-altered", True),
+    "an entry altered": (
+        lambda log: rewrite(log, [lines(log)[0].replace(b'"init"', b'"open"'), *lines(log)[1:]]),
+        "audit-altered",
+        True,
+    ),
+    "cut within an entry": (
+        lambda log: log.file("ada").write_bytes(log.file("ada").read_bytes()[:-9]),
+        "audit-altered",
+        True,
+    ),
+    "cut after an entry": (lambda log: rewrite(log, lines(log)[:-1]), "audit-cut", False),
+    "all entries gone": (lambda log: rewrite(log, []), "audit-cut", False),
+    "the file gone": (lambda log: log.file("ada").unlink(), "audit-cut", False),
+    "another's chain in its place": (lambda log: shutil.copy(log.file("bob"), log.file("ada")), "audit-altered", True),
+    "written anew by another principal": (lambda log: rewritten_by(log, "bob", 6), "audit-altered", True),
+    "written anew by a stranger": (lambda log: rewritten_by(log, "mallory", 6), "audit-altered", True),
+    "written anew by its owner": (lambda log: rewritten_by(log, "ada", 6), "audit-rewritten", False),
+    "a file that is none": (lambda log: (log.root / "access/audit/x.json").write_text("{}"), "audit-altered", True),
+    "a chain of nobody": (
+        lambda log: (log.root / "access/audit/mallory.jsonl").write_bytes(
+            log.file("ada").read_bytes().replace(b'"ada"', b'"mallory"')
+        ),
+        "audit-altered",
+        True,
+    ),
+    "a link": (
+        lambda log: (log.file("ada").unlink(), log.file("ada").symlink_to(log.file("bob"))),
+        "audit-altered",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_are_found(log: Log, name: str) -> None:
+    attack, code, is_found_by_all = ATTACKS[name]
+    assert log.codes() == []
+    attack(log)
+    assert log.codes() == [code]
+    assert (code in log.codes(as_other=True)) is is_found_by_all
+
+
+def test_what_one_user_has_not_seen_an_anchor_tells(log: Log) -> None:
+    chain = log.team.chain  # type: ignore[attr-defined]
+    found = audit.verify_chains(log.root, chain, (), log.environ)
+
+    def tag(name: str, signer: str, principal: str) -> tuple[str, bytes, bytes]:
+        head = f"object {'0' * 40}\ntype commit\ntag {name}\ntagger x <x> 1 +0000\n\n"
+        text = (head + audit.anchor_text(chain, principal, found.heads)).encode()
+        return name, text, log.people[signer].sign(text, "git").encode()
+
+    good = tag("dsetkit-audit-1", "ada", "ada")
+    assert log.codes(as_other=True, anchors=[good]) == []
+    assert log.codes(anchors=[tag("dsetkit-audit-1", "bob", "ada")]) == ["audit-anchor"]
+    assert log.codes(anchors=[tag("dsetkit-audit-1", "mallory", "mallory")]) == ["audit-anchor"]
+    assert log.codes(anchors=[("dsetkit-audit-2", *good[1:])]) == ["audit-anchor"]
+    assert log.codes(anchors=[(good[0], good[1].replace(b"head ada 5", b"head ada 4"), good[2])]) == ["audit-anchor"]
+    assert log.codes(anchors=[(good[0], good[1], b"")]) == ["audit-anchor"]
+    rewrite(log, lines(log)[:-1])
+    assert log.codes(as_other=True, anchors=[good]) == ["audit-cut"]
+    rewritten_by(log, "ada", 6)
+    assert log.codes(as_other=True, anchors=[good]) == ["audit-rewritten"]
+
+
+def test_nothing_is_added_to_a_chain_that_was_cut(log: Log) -> None:
+    rewrite(log, lines(log)[:-1])
+    with pytest.raises(TamperError, match="by what you have seen, it had 5 entries, and it has 4"):
+        log.add("ada", "grant")
+
+
+def test_a_version_that_no_entry_tells_of_is_a_warning(log: Log) -> None:
+    team = log.team
+    team.change(replace(team.wanted(), records_openings=True))  # type: ignore[attr-defined]
+    found = audit.verify_chains(log.root, team.chain, (), log.environ)  # type: ignore[attr-defined]
+    assert [(issue.code, issue.severity) for issue in found.issues] == [("audit-gap", "warning")]
+    assert "version 3 of the policy is signed, and no entry tells of it" in found.issues[0].message
+
+
+def test_no_flipped_bit_is_accepted(log: Log) -> None:
+    whole = log.file("ada").read_bytes()
+    chooser = random.Random(7)
+    chain = log.team.chain  # type: ignore[attr-defined]
+    for _ in range(400):
+        spoilt = bytearray(whole)
+        spoilt[chooser.randrange(len(whole))] ^= 1 << chooser.randrange(8)
+        with pytest.raises(TamperError):
+            audit._check_signatures(audit.parse_chain(bytes(spoilt), "ada"), chain, "x")
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_chain_are_refused(data: bytes) -> None:
+    if data:
+        with pytest.raises(TamperError):
+            audit.parse_chain(data, "ada")

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dsetkit.access import policy as module
+from dsetkit.access.files import document_text
+from dsetkit.access.policy import approve, read_chain, withdraw, write_next
+from dsetkit.access.rules import digest_of_policy, facets_of, principal_of, rule_of, ruling_stage, seal_wanted
+from dsetkit.access.signing import namespace_of
+from dsetkit.errors import AccessError, TamperError
+from dsetkit.spec.policy import AccessPolicy
+
+if TYPE_CHECKING:
+    from conftest import Team
+
+
+def following(policy: AccessPolicy, **changes: Any) -> AccessPolicy:
+    row = {"version": policy.version + 1, "previous": digest_of_policy(policy), **changes}
+    return AccessPolicy.model_validate({**policy.model_dump(), **row})
+
+
+def with_people(team: Team, *names: str, **changes: Any) -> AccessPolicy:
+    policy = team.chain.policy
+    people = {**policy.principals, **{name: team.people[name].public for name in names}}
+    return following(policy, principals=people, **changes)
+
+
+def plant(team: Team, policy: AccessPolicy, *signers: str, text: bytes | None = None) -> None:
+    """What anybody who can write to the repository can do."""
+    text = document_text(policy) if text is None else text
+    folder = team.root / module.FOLDER
+    (folder / f"{policy.version}.json").write_bytes(text)
+    for signer in signers:
+        signature = team.people[signer].sign(text, namespace_of("policy", policy.project))
+        (folder / f"{policy.version}.{signer}.sig").write_text(signature)
+
+
+def refused(team: Team, message: str, environ: dict[str, str] | None = None) -> None:
+    with pytest.raises(TamperError, match=message):
+        read_chain(team.root, team.environ if environ is None else environ)
+
+
+@pytest.fixture
+def two(team: Team) -> Team:
+    """Version 2: ada and bob are admins, both must sign."""
+    plant(team, with_people(team, "bob", "cy", admins=("ada", "bob"), threshold=2), "ada", "bob")
+    return team
+
+
+def test_the_first_sight_is_said_and_pins(team: Team) -> None:
+    fresh = team.elsewhere("other")
+    chain = read_chain(team.root, fresh)
+    assert chain.is_first_sight
+    assert not read_chain(team.root, fresh).is_first_sight
+    text = (team.root / "access/policy/1.json").read_bytes()
+    assert chain.pin == chain.digest == hashlib.sha256(text).hexdigest()
+    assert (chain.policy.version, chain.past, chain.pending) == (1, (), None)
+    assert chain.at(1, chain.pin) == chain.policy
+    assert chain.at(1, "0" * 64) is chain.at(2, chain.pin) is chain.at(0, chain.pin) is None
+
+
+def test_no_policy_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AccessError) as found:
+        read_chain(tmp_path, {"DSETKIT_STATE": str(tmp_path / "s")})
+    assert str(found.value) == "This project has no access policy. `dsetkit access init` makes one."
+
+
+def test_both_sides_must_sign(team: Team) -> None:
+    people = team.people
+    policy = with_people(team, "bob", "cy", admins=("bob", "cy"), threshold=2)
+    for early in ("bob", "cy"):
+        with pytest.raises(AccessError, match="No policy waits for signatures"):
+            approve(team.root, people[early], team.environ, digest=digest_of_policy(policy))
+    chain = write_next(team.root, policy, people["ada"], team.environ)
+    assert (chain.policy.version, chain.pending, chain.signers) == (1, policy, ("ada",))
+    digest = digest_of_policy(policy)
+    with pytest.raises(AccessError, match=r"Version 2 of the policy waits for signatures\. Approve or withdraw"):
+        write_next(team.root, policy, people["ada"], team.environ)
+    with pytest.raises(AccessError, match=r"Only admins change the policy: ada\. Ask one of them"):
+        approve(team.root, people["mallory"], team.environ, digest=digest)
+    with pytest.raises(TamperError, match=r"2\.json is not the one you looked at"):
+        approve(team.root, people["bob"], team.environ, digest="0" * 64)
+    assert approve(team.root, people["bob"], team.environ, digest=digest).signers == ("ada", "bob")
+    chain = approve(team.root, people["cy"], team.environ, digest=digest)
+    assert (chain.policy, chain.pending, chain.signers) == (policy, None, ())
+    plant(team, following(policy, padding="padme"), "bob")
+    assert team.chain.pending is not None
+    withdraw(team.root, team.environ)
+    assert sorted(path.name for path in (team.root / "access/policy").iterdir()) == [
+        *("1.ada.sig", "1.json", "2.ada.sig", "2.bob.sig", "2.cy.sig", "2.json")
+    ]
+    with pytest.raises(AccessError, match="No policy waits"):
+        withdraw(team.root, team.environ)
+
+
+def test_who_is_no_admin_changes_nothing(two: Team) -> None:
+    with pytest.raises(AccessError, match="Only admins change the policy: ada, bob"):
+        write_next(two.root, following(two.chain.policy), two.people["cy"], two.environ)
+    policy = two.chain.policy
+    evil = following(policy, admins=("mallory",), threshold=1, principals={"mallory": two.people["mallory"].public})
+    plant(two, evil, "mallory")
+    chain = two.chain
+    assert (chain.policy.version, chain.pending) == (2, evil)  # its own admins alone are not enough
+    plant(two, following(evil), "mallory")
+    refused(two, "3.json lacks signatures: signed by 0 of 2 admins of version 2")
+    (two.root / "access/policy/4.json").unlink()
+    (two.root / "access/policy/4.mallory.sig").unlink()
+    plant(two, evil, "cy")
+    refused(two, "3.cy.sig is of nobody who is an admin")
+
+
+def test_a_principal_with_anothers_key_does_not_count_twice(two: Team) -> None:
+    policy = two.chain.policy
+    people = {**policy.principals, "bob": policy.principals["ada"]}
+    plant(two, following(policy, principals=people))
+    refused(two, "3.json gives (ada|bob) and (ada|bob) the same key, so that one would count as two")
+
+
+def test_a_signature_under_anothers_name_does_not_count(two: Team) -> None:
+    policy = following(two.chain.policy, padding="padme")
+    plant(two, policy, "ada")
+    folder = two.root / "access/policy"
+    shutil.copy(folder / "3.ada.sig", folder / "3.bob.sig")
+    refused(two, "3.bob.sig was not made with a key of bob")
+    shutil.copy(folder / "2.bob.sig", folder / "3.bob.sig")
+    refused(two, "3.bob.sig by bob is of other content")
+
+
+def test_an_own_key_is_changed_in_two_steps(team: Team) -> None:
+    old, new = team.people["ada"], team.people["cy"]
+    both = {"age": new.public.age, "ssh": (old.public.ssh[0], new.public.ssh[0])}
+    write_next(team.root, following(team.chain.policy, principals={"ada": both}), old, team.environ)
+    alone = following(team.chain.policy, principals={"ada": new.public})
+    assert write_next(team.root, alone, new, team.environ).policy.version == 3
+    assert principal_of(team.chain.policy, new) == "ada"
+    assert principal_of(team.chain.policy, old) is None
+    with pytest.raises(AccessError, match="Only admins"):
+        write_next(team.root, following(alone), old, team.environ)
+
+
+def test_older_other_and_missing_chains_are_refused(two: Team, tmp_path: Path) -> None:
+    assert two.chain.policy.version == 2
+    place = two.root / "access/policy"
+    kept = tmp_path / "kept"
+    shutil.copytree(place, kept)
+
+    def back() -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(kept, place)
+
+    for name in ("2.json", "2.ada.sig", "2.bob.sig"):
+        (place / name).unlink()
+    refused(two, "ends at version 1, and you have seen version 2: an older one was put back")
+    shutil.rmtree(place)
+    refused(two, "access/policy is gone, and you have seen the project")
+    back()
+    (place / "1.json").unlink()
+    refused(two, "has not the versions 1, 2, ... without gaps")
+    back()
+    first = two.chain.versions[0]
+    fork = following(first, padding="padme")
+    for name in ("2.ada.sig", "2.bob.sig"):
+        (place / name).unlink()
+    plant(two, fork, "ada")
+    refused(two, "has another version 2 than the one you have seen")
+    assert (
+        read_chain(two.root, two.elsewhere("new")).policy == fork
+    )  # who saw nothing cannot tell; admins of 1 signed it
+
+
+def test_a_chain_written_anew_is_refused(two: Team) -> None:
+    project = two.chain.policy.project
+    mallory = two.people["mallory"]
+    shutil.rmtree(two.root / "access")
+    (two.root / "access/policy").mkdir(parents=True)
+    row = {"project": project, "version": 1, "admins": ("mallory",), "principals": {"mallory": mallory.public}}
+    for own, message in ((project, "begins otherwise"), ("cd" * 16, "is of another project")):
+        plant(two, AccessPolicy.model_validate({**row, "project": own}), "mallory")
+        # Whether this user read it before or not: `two` was read by them as version 1 at least.
+        refused(two, message)
+
+
+def test_what_was_verified_is_not_verified_again_but_must_be_the_same(
+    two: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *args, **more: calls.append(1) or run(*args, **more))
+    fresh = two.elsewhere("new")
+    read_chain(two.root, fresh)
+    assert len(calls) == 3
+    read_chain(two.root, fresh)
+    assert len(calls) == 3
+    read_chain(two.root, fresh, is_whole=True)
+    assert len(calls) == 6
+    (two.root / "access/policy/2.bob.sig").write_bytes(b"damaged")
+    assert read_chain(two.root, fresh).policy.version == 2
+    with pytest.raises(TamperError, match=r"2\.bob\.sig is no SSH signature"):
+        read_chain(two.root, fresh, is_whole=True)
+    one = two.root / "access/policy/1.json"
+    one.write_bytes(one.read_bytes().replace(b'"version": 1', b'"padding": "padme",\n  "version": 1'))
+    refused(two, "2.json does not follow on version 1|1.json is not in the form", fresh)
+
+
+def test_domains_only_go_on(team: Team) -> None:
+    wanted = team.wanted()
+    people = {name: team.people[name].public for name in ("ada", "bob", "cy")}
+    wanted = (
+        type(wanted)(principals=people, admins=wanted.admins)
+        .with_reader("cleaned", "ada")
+        .with_reader("cleaned", "bob")
+    )
+    team.change(wanted.with_reader("augmented", "ada").without_reader("augmented", "bob"))
+    policy = team.chain.policy
+    domains, stages = policy.model_dump()["domains"], policy.model_dump()["stages"]
+    ada = ("ada",)
+    assert (stages["augmented"]["domain"], stages["cleaned"]["domain"]) == ("d1", "d2")
+    other = {**domains, "d2": {**domains["d2"], "epochs": [{"number": 1, "commitment": "0" * 64}]}}
+    fewer = {**domains, "d2": {**domains["d2"], "readers": ada}}
+    less = {**stages, "cleaned": {**stages["cleaned"], "readers": ada}}
+    keyless = {**people, "bob": team.people["mallory"].public}
+    for changes, message in (
+        ({"domains": other}, "has not the data keys of the domain d2 that there were"),
+        (
+            {"domains": {"d1": domains["d1"]}, "stages": {"augmented": stages["augmented"]}},
+            "has not the data keys of the",
+        ),
+        ({"domains": fewer, "stages": less}, "takes a reader from the domain d2 without a new data key"),
+        ({"principals": keyless}, "takes a reader from the domain d2 without a new data key"),
+        ({"project": "cd" * 16}, "is of another project"),
+        ({"previous": "0" * 64}, "does not follow on version 2"),
+        ({"version": 4}, "does not follow on version 2"),
+    ):
+        bad = following(policy, **changes)
+        with pytest.raises(TamperError, match=message):
+            write_next(team.root, bad, team.people["ada"], team.environ)
+    team.change(team.wanted().without_reader("cleaned", "bob"))
+    unused = following(team.chain.policy, stages={"augmented": stages["augmented"]})
+    write_next(team.root, unused, team.people["ada"], team.environ)
+    again = following(unused, stages=team.chain.versions[-2].model_dump()["stages"])
+    with pytest.raises(TamperError, match="uses the domain d2 again, which sealed nothing any more"):
+        write_next(team.root, again, team.people["ada"], team.environ)
+    plant(team, again, "ada")
+    refused(team, "uses the domain d2 again")
+
+
+def test_names_of_files_are_strict(team: Team) -> None:
+    folder = team.root / "access/policy"
+    for name in (
+        "01.json",
+        "1.JSON",
+        "2.sig",
+        "1.Ada.sig",
+        "1.a..b.sig",
+        "1.json.bak",
+        "x",
+        "1.*.sig",
+        "99999999.json",
+    ):
+        (folder / name).write_bytes(b"")
+        refused(team, "is no policy and no signature of one. Move it away|is a signature of no policy")
+        (folder / name).unlink()
+    (folder / "7.ada.sig").write_bytes(b"")
+    refused(team, "7.ada.sig is a signature of no policy")
+    (folder / "7.ada.sig").unlink()
+    (folder / ".1.json.dsetkit-tmp").write_bytes(b"half")
+    (folder / "2.bob.sig").write_bytes(b"left by who was killed")
+    assert team.chain.policy.version == 1
+    assert write_next(team.root, following(team.chain.policy), team.people["ada"], team.environ).policy.version == 2
+
+
+def test_links_are_not_followed(team: Team, tmp_path: Path) -> None:
+    place = team.root / "access/policy"
+    moved = tmp_path / "moved"
+    place.rename(moved)
+    place.symlink_to(moved)
+    refused(team, "is a link, or lies behind one, and links are not followed here")
+    with pytest.raises(TamperError, match="is a link"):
+        write_next(team.root, following(read_policy(moved)), team.people["ada"], team.environ)
+    place.unlink()
+    moved.rename(place)
+    (place / "1.json").rename(tmp_path / "one")
+    (place / "1.json").symlink_to(tmp_path / "one")
+    refused(team, "1.json is a link")
+
+
+def read_policy(folder: Path) -> AccessPolicy:
+    return AccessPolicy.model_validate_json((folder / "1.json").read_bytes())
+
+
+def test_public_keys_are_keys(team: Team) -> None:
+    bob, policy = team.people["bob"].public, team.chain.policy
+    for keys in (
+        {"age": ("age1" + "q" * 58,), "ssh": bob.ssh},
+        {"age": bob.age, "ssh": (bob.ssh[0][:-8],)},
+        {"age": ("ssh-ed25519 AAAA",), "ssh": bob.ssh},
+    ):
+        people = {**policy.principals, "bob": keys}
+        plant(team, following(policy, principals=people), "ada")
+        refused(team, "2.json gives bob a public key that is none")
+
+
+@pytest.mark.slow
+def test_no_altered_chain_is_accepted(two: Team) -> None:
+    """Flips, cuts, swaps and copies of one file into another; by somebody whom this user has never seen."""
+    place = two.root / "access/policy"
+    good = {path.name: path.read_bytes() for path in place.iterdir()}
+    digests = read_chain(two.root, two.elsewhere("good")).digests
+    rng = random.Random(3)
+    names = sorted(good)
+    accepted = 0
+    for turn in range(10_000):
+        name, other = rng.choice(names), rng.choice(names)
+        bad = bytearray(good[name])
+        spot = rng.randrange(len(bad))
+        match rng.randrange(4):
+            case 0:
+                bad[spot] ^= 1 << rng.randrange(8)
+            case 1:
+                del bad[spot : spot + rng.randrange(1, 60)]
+            case 2:
+                bad = bytearray(good[other])
+            case _:
+                bad[spot:spot] = good[other][: rng.randrange(1, 60)]
+        if bytes(bad) == good[name]:
+            continue
+        (place / name).write_bytes(bad)
+        try:
+            chain = read_chain(two.root, two.elsewhere(f"turn{turn}"))
+        except TamperError:
+            pass
+        else:
+            accepted += 1
+            assert chain.digests == digests
+        (place / name).write_bytes(good[name])
+    assert accepted == 0
+
+
+def test_whose_rule_is_for_a_stage() -> None:
+    def ruling(stage: str, *declassified: str, **readers: str) -> str | None:
+        rules = {name.replace("_", "/"): set(names) for name, names in readers.items()}
+        return ruling_stage(rules, declassified, stage)
+
+    assert ruling("cleaned") is None
+    assert ruling("raw/blood", raw="a") == "raw"
+    assert ruling("raw/blood", raw="a", raw_blood="b") == "raw/blood"
+    assert ruling("raw/other", raw_blood="b") is None
+    assert ruling("cleaned", raw_blood="b") == "raw/blood"
+    assert ruling("report", raw="a") == ruling("augmented", raw="a") == "raw"
+    assert ruling("report", cleaned="a", augmented="a") == "cleaned"
+    assert ruling("augmented", "augmented", raw="a") is None
+    assert ruling("augmented", "cleaned", raw="a") is None
+    assert ruling("cleaned", "cleaned", cleaned="a") == "cleaned"
+    with pytest.raises(AccessError) as found:
+        ruling("report", cleaned="a", augmented="ab")
+    assert str(found.value) == (
+        "report is made from cleaned and augmented, which have different readers. "
+        "Have an admin say who reads it: dsetkit access grant NAME report."
+    )
+    with pytest.raises(AccessError, match="cleaned is made from raw and raw/blood, which have different readers"):
+        ruling("augmented", raw="a", raw_blood="b")
+
+
+def test_what_is_made_of_sealed_stages_is_sealed_alike(team: Team) -> None:
+    people = {name: team.people[name].public for name in ("ada", "bob")}
+    wanted = type(team.wanted())(principals=people, admins=frozenset({"ada"})).with_reader(
+        "cleaned", "ada", builds=True
+    )
+    policy = team.change(wanted, ()).policy
+    assert rule_of(policy, "augmented") == policy.stages["cleaned"]
+    assert seal_wanted(policy, "report") == ("d1", 1)
+    assert rule_of(policy, "raw/blood") is None
+    assert facets_of(policy, "augmented") == {}
