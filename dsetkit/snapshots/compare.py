@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsetkit.snapshots.compare_rows import Entries
+from dsetkit.snapshots.fingerprint import row_digest
 from dsetkit.snapshots.html import ChangedPictures
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.renames import find_renamed
 from dsetkit.snapshots.selection import Rows
+from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.category import Category
 from dsetkit.spec.diff import (
     AnnotationChanges,
@@ -28,6 +30,7 @@ from dsetkit.spec.diff import (
     Side,
 )
 from dsetkit.spec.html import set_pictures
+from dsetkit.spec.sample import Sample
 
 _AT_ONCE = 1024
 """Pairs of rows in memory."""
@@ -36,14 +39,15 @@ _AT_ONCE = 1024
 def diff(old: Snapshot, new: Snapshot) -> Diff:
     """What differs between two snapshots, or selections of them, down to the single annotation.
 
-    Rows are told apart by ``row_digest``; two snapshots of one fingerprint are not read at all. A sample is the same
+    Rows are told apart by ``row_digest``; two snapshots of one fingerprint are not read at all. Where some facets are
+    read and others are not, digests are taken of the rows as they are seen. A sample is the same
     one under the same key, or as ``snapshots.renames`` says for new keys; an annotation as ``snapshots.pairing`` says.
     Of params and schema it knows what ``snapshot.json`` does. Memory grows with what differs. In a notebook the result
     shows pictures as long as both snapshots can be read. Raises ``SnapshotError`` or ``StorageError`` for a snapshot
     that cannot be read.
     """
     samples, annotations = SampleChanges(), AnnotationChanges()
-    if old.fingerprint != new.fingerprint:
+    if old.fingerprint != new.fingerprint or _reads_some(old) or _reads_some(new):
         samples, annotations = _compare_samples(old, new)
     found = Diff(
         old=Side(name=old.info.name, fingerprint=old.fingerprint),
@@ -119,13 +123,26 @@ class _Changed:
 
 def _differing(old: Snapshot, new: Snapshot) -> tuple[Rows, Rows]:
     """Numbers, ascending, of the rows of each side whose ``row_digest`` the other side does not have."""
-    mine, other = (side.column("row_digest")["row_digest"] for side in (old, new))
+    if _reads_some(old) or _reads_some(new):
+        mine, other = (pa.chunked_array([_digests(side)]) for side in (old, new))
+    else:
+        mine, other = (side.column("row_digest")["row_digest"] for side in (old, new))
 
     def lacking(digests: pa.ChunkedArray, known: pa.ChunkedArray) -> Rows:
         places: Rows = np.flatnonzero(~pc.is_in(digests, value_set=known, skip_nulls=True).to_numpy())
         return places
 
     return lacking(mine, other), lacking(other, mine)
+
+
+def _reads_some(snapshot: Snapshot) -> bool:
+    """Whether some facets are read and some are not, so that row digests do not say all that is seen."""
+    return bool(snapshot.hidden and snapshot.facets.layers)
+
+
+def _digests(snapshot: Snapshot) -> pa.Array:
+    rows = iter_rows(snapshot.iter_tables(), Sample)
+    return pa.array([row_digest(row) for row in rows], pa.string())
 
 
 def _compare_categories(old: Sequence[Category], new: Sequence[Category]) -> CategoryChanges:

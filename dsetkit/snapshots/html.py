@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dsetkit.spec.category import Category
     from dsetkit.spec.diff import Diff
     from dsetkit.spec.sample import Sample
+    from dsetkit.spec.snapshot import SealedColumns
 
 SHOWN_SAMPLES = 8
 """Samples of a snapshot that are shown."""
@@ -70,8 +71,16 @@ def snapshot_html(snapshot: Snapshot) -> str:
             " · ".join(legend),
             table(("", "key", "size in px", "split", "labels"), cells) if cells else "",
             note(f"and {more:,} more samples") if more else "",
+            *(note(text(hidden_text(facet))) for facet in snapshot.hidden),
         )
     )
+
+
+def hidden_text(facet: SealedColumns) -> str:
+    """What is not shown of a snapshot because a facet is not read, in words."""
+    rows = f" of the split{'s' * (len(facet.splits) > 1)} {', '.join(facet.splits)}" if facet.splits else ""
+    keys = "; keys of these rows are pseudonyms" if facet.hides_keys else ""
+    return f"sealed apart in the facet {facet.name}, and not shown: {', '.join(facet.columns)}{rows}{keys}"
 
 
 class SamplePicture:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from dsetkit.errors import CheckError, StorageError
-from dsetkit.snapshots.leftovers import SHARDS, leftovers
+from dsetkit.snapshots.leftovers import leftovers
+from dsetkit.snapshots.naming import SHARDS
+from dsetkit.snapshots.sealing import Seal
+from dsetkit.snapshots.shards import member_of
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.snapshot import Part
@@ -29,10 +32,9 @@ class PictureBytes(NamedTuple):
     read: Callable[[], bytes]
     """Gives the bytes; called only when the shard must be packed anew."""
 
-    @property
-    def member(self) -> Member:
+    def member(self, seal: Seal | None = None) -> Member:
         """Name and size in a shard."""
-        return Member(f"{self.digest}.{self.extension.removeprefix('.')}", self.size_bytes)
+        return member_of(self.digest, self.size_bytes, self.extension, seal)
 
 
 class ShardSource(Protocol):
@@ -44,7 +46,10 @@ class ShardSource(Protocol):
         ...
 
     def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each shard's file name and the names of its members in order."""
+        """Each shard's file name and the names of its members in order.
+
+        Sealed ones have names by the keys of their domain and epoch, so what is sealed otherwise is never linked.
+        """
         ...
 
 
@@ -61,16 +66,20 @@ class Placed(NamedTuple):
 class Packer:
     """Puts the shards of one snapshot into ``<build>/shards``."""
 
-    def __init__(self, build: Path, memory: Sequence[ShardSource], sound: SoundFiles) -> None:
-        """Finished shards of a killed run in ``build`` are reused, those that ``memory`` has are linked if sound."""
+    def __init__(self, build: Path, memory: Sequence[ShardSource], sound: SoundFiles, seal: Seal | None = None) -> None:
+        """Finished shards of a killed run in ``build`` are reused, those that ``memory`` has are linked if sound.
+
+        ``seal`` seals what is packed.
+        """
         self.shards: dict[str, Part] = {}
         """All that are in the snapshot, by name, in order."""
         self.statistics: dict[str, int] = {"shards_total": 0, "shards_linked": 0, "shards_packed": 0, "bytes_packed": 0}
         self._build = build
         self._sound = sound
+        self._seal = seal
         self._known: dict[bytes, tuple[Folder, str]] = {}
         here = LocalFolder(build)
-        for shard, _ in leftovers(build):
+        for shard, _ in leftovers(build, seal):
             self._known[_signature(member.name for member in check_shard(shard))] = here, shard.name
         for source in reversed(memory):  # the first one wins, and a memory over a leftover: its file is shared
             for name, members in source.iter_shard_members():
@@ -82,7 +91,7 @@ class Packer:
 
         Raises ``CheckError`` naming the key of a picture whose bytes are not those of its digest, ``StorageError``.
         """
-        members = [picture.member for _, picture in pictures]
+        members = [picture.member(self._seal) for _, picture in pictures]
         linked = self._link(members)
         part = self._pack(pictures, members) if linked is None else linked
         if part.name not in self.shards:
@@ -139,16 +148,21 @@ class Packer:
 
     def _pack(self, pictures: Sequence[tuple[str, PictureBytes]], members: Sequence[Member]) -> Part:
         temporary = self._build / SHARDS / "open.tar"
-        digest, size = write_shard(temporary, members, lambda index: _read_checked(*pictures[index]))
+        digest, size = write_shard(temporary, members, lambda index: self._read(*pictures[index]))
         name = f"{SHARDS}/{digest}.tar"
         os.replace(temporary, self._build / name)
         sync_folder(self._build / SHARDS)
         self._known[_signature(member.name for member in members)] = LocalFolder(self._build), f"{digest}.tar"
         return Part(name=name, digest=digest, size_bytes=size, rows=len(members))
 
+    def _read(self, key: str, picture: PictureBytes) -> bytes:
+        """What is packed of a picture."""
+        data = _read_checked(key, picture)
+        return data if self._seal is None else self._seal.seal_member(picture.digest, data)
+
 
 def _signature(names: Iterable[str]) -> bytes:
-    """Of the members' digests: a manifest does not know their extensions for sure, the shard's own headers do."""
+    """Of the members' names without extensions: a manifest does not know those for sure, the shard's own headers do."""
     state = hashlib.sha256()
     for name in names:
         state.update(name.partition(".")[0].encode())

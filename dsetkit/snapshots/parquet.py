@@ -1,6 +1,6 @@
-"""Tables in Parquet files: always written alike, and read with limits, as a file may be hostile.
+"""Tables in Parquet files, read with limits, as a file may be hostile; ``parquet_out`` writes them.
 
-Limits on reading, taken from the footer before any data is decoded: at most ``MAX_BYTES`` of decompressed data, and at
+Limits, taken from the footer before any data is decoded: at most ``MAX_BYTES`` of decompressed data, and at
 most ``MAX_VALUES`` values in one leaf column; rows and row groups exactly as they must be; columns as they are today or
 were before (``dsetkit.spec.completion``); page checksums are verified. A file that lies in its footer is found by its
 digest (``verify``), and one that is made so by its statistics (``untrue_columns``), not here. What a footer says of
@@ -10,15 +10,11 @@ columns is read by ``footer`` and never asked of pyarrow, which may end the whol
 from __future__ import annotations
 
 import bisect
-import hashlib
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,15 +22,15 @@ from pydantic import BaseModel
 
 from dsetkit.errors import SnapshotError, UsageError
 from dsetkit.snapshots.footer import EncryptedError, Group
+from dsetkit.snapshots.latest import Latest
 from dsetkit.snapshots.parquet_file import open_parquet
+from dsetkit.snapshots.sealing import FileKind, Seal
 from dsetkit.snapshots.telling import says, telling, untruths
 from dsetkit.spec.arrow import arrow_schema
 from dsetkit.spec.completion import completed, misfit, select
+from dsetkit.spec.sample import Rejected
 from dsetkit.spec.snapshot import Part
 from dsetkit.storage.folder import Folder
-
-GROUP_ROWS = 4_096
-"""Rows in a row group: what is decoded to look at one row."""
 
 MAX_BYTES = 4 * 1024**3
 """Decompressed bytes in one file, as its footer states."""
@@ -52,79 +48,43 @@ _ENCRYPTED = (
     "checkout), or decrypt it with what encrypted it and build the snapshot again."
 )
 
-_OPTIONS: dict[str, Any] = {
-    "version": "2.6",
-    "data_page_version": "1.0",
-    "compression": "zstd",
-    "compression_level": 3,
-    "use_dictionary": True,
-    "dictionary_pagesize_limit": 1024 * 1024,
-    "data_page_size": 1024 * 1024,
-    "write_batch_size": 1024,
-    "write_statistics": True,
-    "write_page_index": False,
-    "write_page_checksum": True,
-    "use_compliant_nested_type": True,
-    "store_schema": True,
-}
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table, its chunks combined, by one call; on disk (fsync) when this returns."""
-    with path.open("xb") as file:
-        pq.write_table(table.combine_chunks(), file, row_group_size=GROUP_ROWS, **_OPTIONS)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_scratch(table: pa.Table, path: Path) -> None:
-    """Write a table for this build alone: quickly, and not waiting for the disk."""
-    pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
-
-
-def write_tables(tables: Iterator[pa.Table], path: Path, model: type[BaseModel]) -> int:
-    """Write tables one after the other into one file, as ``write_table`` would write them all; the rows written.
-
-    Each but the last must have a multiple of ``GROUP_ROWS`` rows.
-    """
-    rows = 0
-    with path.open("xb") as file:
-        with pq.ParquetWriter(file, arrow_schema(model), **_OPTIONS) as writer:
-            for table in tables:
-                rows += table.num_rows
-                writer.write_table(table.combine_chunks(), row_group_size=GROUP_ROWS)
-        file.flush()
-        os.fsync(file.fileno())
-    return rows
-
-
-def hash_file(path: Path) -> tuple[str, int]:
-    """SHA-256, in hex, and size in bytes of a file, read by the mebibyte. Raises ``OSError``."""
-    state = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while block := file.read(1024 * 1024):
-            state.update(block)
-            size += len(block)
-    return state.hexdigest(), size
-
 
 class TableFile:
     """One part of a snapshot, opened for reading. Threads may share it."""
 
-    def __init__(self, folder: Folder, part: Part, model: type[BaseModel]) -> None:
-        """Raises ``SnapshotError`` for a file that is not the part: no Parquet, another schema, too large."""
+    def __init__(
+        self,
+        folder: Folder,
+        part: Part,
+        model: type[BaseModel],
+        seal: Seal | None = None,
+        *,
+        kind: FileKind | None = None,
+        opened: Latest | None = None,
+    ) -> None:
+        """``seal`` has the keys of a sealed file, ``kind`` says what it is where that is not plain from ``model``.
+
+        A sealed file that is open holds some of its content; with ``opened`` only those used last are kept open.
+        Reading raises ``SnapshotError`` for a file that is not the part: no Parquet, another schema, too large;
+        ``TamperError`` for sealed bytes that are not what was sealed.
+        """
         self.part = part
         self._folder = folder
         self._schema = arrow_schema(model)
         self._lock = threading.Lock()
         self._model = model
+        self._seal = seal
+        self._kind: FileKind = kind or ("rejected" if model is Rejected else "samples")
+        self._held = opened if seal is not None and opened is not None else Latest()
 
-    @cached_property
+    @property
     def _opened(self) -> tuple[pq.ParquetFile, tuple[Group, ...]]:
         """The file, and what its footer says of its row groups."""
+        return self._held.get(self.part.name, self._open)
+
+    def _open(self) -> tuple[pq.ParquetFile, tuple[Group, ...]]:
         with self._refused():
-            file, groups = open_parquet(self._folder, self.part)
+            file, groups = open_parquet(self._folder, self.part, self._seal, self._kind)
             self._check(file.metadata, groups, file.schema_arrow)
             return file, groups
 
@@ -135,11 +95,6 @@ class TableFile:
     @property
     def _groups(self) -> tuple[Group, ...]:
         return self._opened[1]
-
-    @staticmethod
-    def count_rows(path: Path) -> int:
-        """The rows a file's footer states. Raises ``OSError`` or ``ValueError`` for a file that is no Parquet."""
-        return int(pq.read_metadata(path).num_rows)
 
     @property
     def is_of_today(self) -> bool:
@@ -214,12 +169,22 @@ class TableFile:
         """
         starts = self.group_starts
         number = bisect.bisect_right(starts, row) - 1
+        return starts[number], self.read_leaves(number, self.telling_leaves(number))
+
+    def telling_leaves(self, number: int) -> list[str]:
+        """Paths of the leaf columns that say anything in a row group, by its statistics, in file order."""
         with self._lock, self._refused():
             chunks = self._groups[number].chunks
             leaves = telling(self._columns, self._model, lambda leaf, empty: says(chunks[leaf], empty))
-            table = self._file.read_row_group(number, columns=[chunks[leaf].path for leaf in leaves])
+            return [chunks[leaf].path for leaf in leaves]
+
+    def read_leaves(self, number: int, leaves: Sequence[str]) -> pa.Table:
+        """A row group with just these leaf columns, as far as the file has them."""
+        with self._lock, self._refused():
+            there = {chunk.path for chunk in self._groups[number].chunks}
+            table = self._file.read_row_group(number, columns=[path for path in leaves if path in there])
             table.validate(full=True)
-        return starts[number], table
+        return table
 
     def untrue_columns(self) -> Iterator[tuple[str, str]]:
         """Columns whose statistics are not true of what they hold, as ``annotations.category``, and what is untrue.
@@ -243,7 +208,7 @@ class TableFile:
         return self._file.schema_arrow
 
     def read_groups(self) -> Iterator[pa.Table]:
-        """The whole table, a row group (at most ``GROUP_ROWS`` rows) at a time."""
+        """The whole table, a row group at a time."""
         for start in self.group_starts[:-1]:
             yield self.read_group_of(start)[1]
 

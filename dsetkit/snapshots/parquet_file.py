@@ -1,15 +1,19 @@
-"""One Parquet file of a folder, on this machine or not, opened by its footer."""
+"""One Parquet file of a folder, on this machine or not, plain or sealed, opened by its footer."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsetkit.snapshots.footer import ENDING_BYTES, Group, footer_size, read_footer
+from dsetkit.snapshots.naming import content_name
+from dsetkit.snapshots.sealing import FileKind, Seal
 from dsetkit.spec.snapshot import Part
 from dsetkit.storage.folder import Folder
 
@@ -19,18 +23,26 @@ _TAIL_BYTES = 64 * 1024
 _THRIFT: dict[str, int] = {"thrift_string_size_limit": 64 * 1024 * 1024, "thrift_container_size_limit": 10_000_000}
 
 
-def open_parquet(folder: Folder, part: Part) -> tuple[pq.ParquetFile, tuple[Group, ...]]:
+def open_parquet(
+    folder: Folder, part: Part, seal: Seal | None = None, kind: FileKind = "samples"
+) -> tuple[pq.ParquetFile, tuple[Group, ...]]:
     """The file, and its row groups by the same bytes of its footer, which are read once.
 
-    Pages are held against their checksums when read. Raises ``EncryptedError``, ``OSError``, ``ValueError``,
-    ``pyarrow.ArrowException``, ``StorageError``.
+    Pages are held against their checksums when read. Of a sealed one nothing is opened but the chunks that are asked
+    for. Raises ``EncryptedError``, ``OSError``, ``ValueError``, ``pyarrow.ArrowException``, ``StorageError``,
+    ``TamperError``.
     """
-    path = folder.local_path(part.name)
-    with _RangeFile(folder, part) if path is None else path.open("rb") as file:
+    path = folder.local_path(part.name) if seal is None else None
+    size = part.size_bytes
+    read: Callable[[int, int], bytes] = partial(folder.read_range, part.name)
+    if seal is not None:
+        sealed = seal.reader(kind, content_name(part.name), size, read)
+        size, read = sealed.size_bytes, sealed.read
+    with RangeFile(size, read) if path is None else path.open("rb") as file:
         ending = _read_ending(file)
     groups = read_footer(ending[:-ENDING_BYTES])
     opened = pq.ParquetFile(
-        pa.PythonFile(_RangeFile(folder, part), "r") if path is None else str(path),
+        pa.PythonFile(RangeFile(size, read), "r") if path is None else str(path),
         metadata=pq.ParquetFile(pa.BufferReader(ending), **_THRIFT).metadata,
         pre_buffer=path is None,
         page_checksum_verification=True,
@@ -53,31 +65,36 @@ def _read_ending(file: Any) -> bytes:
     return tail[-length:]
 
 
-class _RangeFile(io.RawIOBase):
-    """A file in a folder, read by ranges."""
+class RangeFile(io.RawIOBase):
+    """A file of a known size, read by ranges."""
 
-    def __init__(self, folder: Folder, part: Part) -> None:
-        self._folder = folder
-        self._part = part
+    def __init__(self, size_bytes: int, read: Callable[[int, int], bytes]) -> None:
+        self._size_bytes = size_bytes
+        self._read = read
         self._position = 0
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def seekable(self) -> bool:
+        """It is."""
         return True
 
     def tell(self) -> int:
+        """Where the next byte is read."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._part.size_bytes}[whence]
+        """As ``io.IOBase.seek``."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size_bytes}[whence]
         self._position = base + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        count = max(0, min(len(buffer), self._part.size_bytes - self._position))
+        """As ``io.RawIOBase.readinto``."""
+        count = max(0, min(len(buffer), self._size_bytes - self._position))
         if count:
-            buffer[:count] = self._folder.read_range(self._part.name, self._position, count)
+            buffer[:count] = self._read(self._position, count)
             self._position += count
         return count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,18 +12,25 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dsetkit.errors import NotFoundError, UsageError
+from dsetkit.errors import AccessError, NotFoundError, UsageError
 from dsetkit.imaging.decode import MAX_PIXELS, open_picture
+from dsetkit.snapshots.facet_document import OpenFacets
+from dsetkit.snapshots.facets import covers
 from dsetkit.snapshots.fingerprint import fingerprint
 from dsetkit.snapshots.html import SamplePicture, snapshot_html
-from dsetkit.snapshots.opening import absent, check_files, read_info
+from dsetkit.snapshots.lookup import find_key
+from dsetkit.snapshots.opening import absent, check_files, read_snapshot
+from dsetkit.snapshots.parquet import TableFile
+from dsetkit.snapshots.sealing import Keys, Seal
 from dsetkit.snapshots.selection import Conditions, Rows, lowest
+from dsetkit.snapshots.shards import Shards
 from dsetkit.snapshots.store import PLACE, Store
 from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
 from dsetkit.spec.category import Category
 from dsetkit.spec.html import set_pictures
 from dsetkit.spec.sample import Sample
-from dsetkit.spec.snapshot import SnapshotInfo
+from dsetkit.spec.sealed import Seals
+from dsetkit.spec.snapshot import Part, SealedColumns, SnapshotInfo
 from dsetkit.storage.folder import Folder, open_folder
 
 Exporter = Callable[..., Any]
@@ -32,14 +38,22 @@ Exporter = Callable[..., Any]
 
 
 def open_snapshot(
-    place: str | PathLike[str] | Folder, *, export: Exporter | None = None, check: bool = True
+    place: str | PathLike[str] | Folder,
+    *,
+    keys: Keys | None = None,
+    export: Exporter | None = None,
+    check: bool = True,
+    facets: bool = True,
 ) -> Snapshot:
     """The snapshot at a path, any fsspec URL, or in a folder that is open already.
 
-    ``export`` is what ``Snapshot.export`` calls. ``check`` looks whether each file is there and has its size; without
-    it (for ``verify``) a missing file shows when it is read. Raises ``SnapshotError`` for a place that holds no
+    ``keys`` open a sealed one; a plain one does not ask them. ``export`` is what ``Snapshot.export`` calls. ``check``
+    looks whether each file is there and has its size; without it (for ``verify``) a missing file shows when it is read.
+    Without ``facets`` it is opened as for somebody who reads none of them, whatever ``keys`` could read.
+    Raises ``SnapshotError`` for a place that holds no
     snapshot, one of an unknown format or with a document that is not one, one with missing or cut-off files, and one
-    whose file names lead elsewhere; ``UsageError``, ``StorageError`` or ``MissingExtraError`` for the place itself.
+    whose file names lead elsewhere; ``AccessError`` for a sealed one that these keys do not open, ``TamperError`` for
+    one that is not what was sealed; ``UsageError``, ``StorageError`` or ``MissingExtraError`` for the place itself.
     """
     if isinstance(place, str | PathLike):
         try:
@@ -48,10 +62,12 @@ def open_snapshot(
             raise absent(str(place)) from error
     else:
         folder = place
-    info = read_info(folder)
+    opened = read_snapshot(folder, keys, facets=facets)
     if check:
-        check_files(folder, info)
-    return Snapshot(Store(folder, info), export=export)
+        check_files(folder, opened)
+    if opened.seals is not None and keys is not None:
+        keys.opened(opened.seals)
+    return Snapshot(Store(folder, opened), export=export)
 
 
 class Snapshot:
@@ -72,7 +88,7 @@ class Snapshot:
 
     @property
     def info(self) -> SnapshotInfo:
-        """The document ``snapshot.json``; of a selection the whole snapshot's."""
+        """The document ``snapshot.json``; of a selection the whole snapshot's. Where facets are hidden, the base's."""
         return self._store.info
 
     @property
@@ -84,6 +100,46 @@ class Snapshot:
     def folder(self) -> Folder:
         """Its files."""
         return self._store.folder
+
+    @property
+    def seals(self) -> Seals | None:
+        """The envelope of a sealed snapshot; None for a plain one."""
+        return self._store.seals
+
+    @property
+    def seal(self) -> Seal | None:
+        """The keys of a sealed snapshot; None for a plain one."""
+        return self._store.seal
+
+    @property
+    def hidden(self) -> tuple[SealedColumns, ...]:
+        """The facets that were not opened: their columns are at their defaults here."""
+        return self._store.facets.hidden
+
+    @property
+    def facets(self) -> OpenFacets:
+        """The facets that were opened, and their keys."""
+        return self._store.facets
+
+    @property
+    def whole(self) -> Snapshot:
+        """The snapshot that this is a selection of; itself where it is none."""
+        return self if self._rows is None else Snapshot(self._store, export=self._export)
+
+    @property
+    def base(self) -> Snapshot:
+        """The same as those see it who read none of its facets; itself where it has none."""
+        opened = self._store.opened
+        if not opened.info.facets:
+            return self
+        facets = OpenFacets(hidden=opened.info.facets)
+        store = Store(self.folder, opened._replace(facets=facets))
+        return type(self)(store, export=self._export, rows=self._rows)
+
+    @property
+    def shards(self) -> Shards:
+        """Its pictures by place, for who knows the places: plain ones are given as they stand there, unchecked."""
+        return self._store.shards
 
     @property
     def fingerprint(self) -> str:
@@ -166,6 +222,34 @@ class Snapshot:
         """Some columns of ``rejected``. Raises ``UsageError`` for a column there is not."""
         return self._store.rejected(columns)
 
+    @property
+    def rejected_file(self) -> TableFile | None:
+        """The table of what was turned away, to be read by the row group; None where there is none."""
+        return self._store.rejected_file()
+
+    def original_key(self, key: str) -> str:
+        """The key that a sample had before a facet gave it a pseudonym; ``key`` itself where it has none.
+
+        Raises ``AccessError`` where a facet that is not read here may hide it.
+        """
+        found = self._store.original_key(key)
+        if found is not None:
+            return found
+        hiding = [facet.name for facet in self.hidden if facet.hides_keys]
+        if (
+            hiding
+            and self._find(key) is not None
+            and any(covers(f, self._split(key)) for f in self.hidden if f.hides_keys)
+        ):
+            raise AccessError(
+                f"the own key of {key} is sealed in {', '.join(hiding)}", subject=hiding[0], hint="Ask an admin."
+            )
+        return key
+
+    def original_keys(self) -> dict[str, str]:
+        """Each pseudonym whose own key can be read here, and that key; of a selection the whole snapshot's."""
+        return dict(self._store.original_keys())
+
     def find_key(self, text: str) -> str:
         """The key that is ``text``, else the only one that ends in ``/<text>``, or in the rest of it within its source.
 
@@ -175,22 +259,8 @@ class Snapshot:
         """
         if self._find(text) is not None:
             return text
-        found: list[str] = []
-        near: list[str] = []
-        source, slash, rest = text.partition("/")
-        name = text.rpartition("/")[2].rpartition(".")[0].casefold() or text.casefold()
-        for table in self.iter_tables(("key",)):
-            for key in table["key"].to_pylist():
-                if key.endswith(f"/{text}") or (slash and key.startswith(f"{source}/") and key.endswith(f"/{rest}")):
-                    found.append(key)
-                elif len(near) < 1000 and name in key.casefold():
-                    near.append(key)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            hint = f"Say which: {', '.join(map(repr, found[:3]))}{' and others' if len(found) > 3 else ''}."
-            raise NotFoundError(f"{len(found)} samples of {self.info.name} end in {text!r}", name=text, hint=hint)
-        raise self._no_key(text, near)
+        keys = (key for table in self.iter_tables(("key",)) for key in table["key"].to_pylist())
+        return find_key(keys, text, self.info.name)
 
     def read_bytes(self, which: str | Mapping[str, Any] | Sample) -> bytes:
         """A sample's picture bytes, by its key, its row or the sample: one ranged read, checked against the digest.
@@ -254,11 +324,11 @@ class Snapshot:
         return self._export(self, dst, format=format, **options)
 
     def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each shard's file name and its members' names in order, from the manifest; one part at a time."""
+        """Each shard's file name and its members' names in order, as they lie there; one part at a time."""
         return self._store.iter_shard_members()
 
-    def iter_shard_rows(self) -> Iterator[tuple[str, pa.Table]]:
-        """The name of each part, and the rows of each whole shard in it, in the order of the manifest.
+    def iter_shard_rows(self) -> Iterator[tuple[Part, pa.Table]]:
+        """Each part, and the rows of each whole shard in it, in the order of the manifest.
 
         Left out are shards with pictures of rejected rows, and parts with the columns of an earlier dsetkit.
         """
@@ -289,13 +359,9 @@ class Snapshot:
         at = int(np.searchsorted(self._rows, found))
         return found if at < len(self._rows) and self._rows[at] == found else None
 
-    def _no_key(self, text: str, near: list[str]) -> NotFoundError:
-        close = get_close_matches(text, near, 3, 0.5)
-        if not close and len(self):
-            hint = f"Its keys look like {self.column(('key',))['key'][0].as_py()!r}."
-        else:
-            hint = f"Near it: {', '.join(map(repr, close))}." if close else "It holds no sample at all."
-        return NotFoundError(f"{self.info.name} has no sample {text!r}", name=text, hint=hint)
+    def _split(self, key: str) -> str | None:
+        split: str | None = self.row(key).get("split")
+        return split
 
     def _rows_of(self, table: pa.Table) -> list[Row]:
         try:
@@ -316,7 +382,7 @@ class Snapshot:
     @cached_property
     def _view(self) -> SamplePicture:
         """What shows the pictures of samples; a store of its own, so that a sample that is kept keeps no tables."""
-        return SamplePicture(Store(self.folder, self.info))
+        return SamplePicture(self._store.again())
 
     def _repr_html_(self) -> str:
         """For a notebook: what is in it, and its first samples with their pictures."""

@@ -1,22 +1,26 @@
-"""What was turned away, on its way to ``rejected.parquet``: sorted by key, then as added."""
+"""What was turned away, on its way to the table of it: sorted by key, then as added."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dsetkit.snapshots.columns import checked_table
-from dsetkit.snapshots.parquet import write_scratch, write_tables
+from dsetkit.snapshots.parquet_out import open_scratch, scratch_path, write_scratch, write_tables
+from dsetkit.snapshots.sealing import Seal
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Rejected
 
 HELD_ROWS = 16_384
 """Rows held in memory; more are put aside in files. A multiple of a row group."""
+
+_GROUP_ROWS = 1_024
+"""Rows of a file of those that are in memory when all are merged."""
 
 _Entry = tuple[bytes, int, Row]
 """Key, number in the order of adding, row."""
@@ -25,9 +29,11 @@ _Entry = tuple[bytes, int, Row]
 class RejectedRows:
     """Collects rejected rows in any order; holds at most ``HELD_ROWS`` of them."""
 
-    def __init__(self, work: Path) -> None:
-        """``work`` is where rows may be put aside."""
+    def __init__(self, work: Path, seal: Seal | None = None, name: str = "rejected") -> None:
+        """``work`` is where rows may be put aside, sealed by ``seal``, in files called by ``name``."""
+        self._name = name
         self._work = work
+        self._seal = seal
         self._held: list[_Entry] = []
         self._aside: list[Path] = []
 
@@ -37,19 +43,19 @@ class RejectedRows:
         if len(self._held) >= HELD_ROWS:
             self._put_aside()
 
-    def write(self, path: Path) -> int:
-        """Write all rows to ``path``; how many they are."""
-        runs = [iter(sorted(self._held, key=_order)), *(_read_aside(path) for path in self._aside)]
+    def write(self, file: Any) -> int:
+        """Write all rows into an open file; how many they are."""
+        runs = [iter(sorted(self._held, key=_order)), *(_read_aside(path, self._seal) for path in self._aside)]
         rows = (row for _, _, row in heapq.merge(*runs, key=_order))
         tables = (checked_table(batch, Rejected) for batch in _batched(rows, HELD_ROWS))
-        return write_tables(tables, path, Rejected)
+        return write_tables(tables, file, Rejected)
 
     def _put_aside(self) -> None:
         self._held.sort(key=_order)
         table = checked_table([row for _, _, row in self._held], Rejected)
         numbers = pa.array([number for _, number, _ in self._held], pa.int64())
-        path = self._work / f"rejected-{len(self._aside)}.parquet"
-        write_scratch(table.append_column("number", numbers), path)
+        path = scratch_path(self._work, f"{self._name}-{len(self._aside)}", self._seal)
+        write_scratch(table.append_column("number", numbers), path, self._seal, _GROUP_ROWS)
         self._aside.append(path)
         self._held = []
 
@@ -69,8 +75,8 @@ def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _read_aside(path: Path) -> Iterator[_Entry]:
-    with pq.ParquetFile(path) as file:
+def _read_aside(path: Path, seal: Seal | None) -> Iterator[_Entry]:
+    with open_scratch(path, seal) as file:
         for number in range(file.num_row_groups):
             table = file.read_row_group(number)
             numbers = table["number"].to_pylist()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from dsetkit.snapshots.parquet import hash_file
+from dsetkit.snapshots.parquet_out import hash_file
 from dsetkit.storage.folder import Folder
 from dsetkit.storage.stat_cache import Remembered, StatCache
 

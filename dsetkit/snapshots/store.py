@@ -4,74 +4,85 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsetkit.errors import SnapshotError
+from dsetkit.errors import SnapshotError, TamperError
 from dsetkit.imaging.media import extension_of
+from dsetkit.snapshots.facet_document import OpenFacets
+from dsetkit.snapshots.facet_tables import FacetedFile, with_layers
+from dsetkit.snapshots.latest import Latest
+from dsetkit.snapshots.naming import FACETS
+from dsetkit.snapshots.opening import Opened
 from dsetkit.snapshots.order import in_key_order, runs_of
 from dsetkit.snapshots.parquet import TableFile, column_path
+from dsetkit.snapshots.sealing import Seal
 from dsetkit.snapshots.selection import Rows
+from dsetkit.snapshots.shards import Shards, member_of, stored_size
 from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Rejected, Sample
-from dsetkit.spec.snapshot import SnapshotInfo
+from dsetkit.spec.sealed import Seals
+from dsetkit.spec.snapshot import Part, SnapshotInfo
 from dsetkit.storage.folder import Folder
-
-_T = TypeVar("_T")
 
 PLACE = ("key", "digest", "shard", "offset_bytes", "size_bytes")
 """The columns that say where a picture is."""
 
-_MEMBER = ("shard", "offset_bytes", "digest", "media_type")
+_DAMAGED = "See what else is damaged: dsetkit verify; then fetch it again (under DVC: dvc checkout)."
 
-_HELD = 4
-"""Row groups, and key columns of parts, held in memory."""
-
-
-class _Latest:
-    """The results used last, by key."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                found: _T = self._held[key]
-                return found
-        made = make()
-        with self._lock:
-            self._held[key] = made
-            while len(self._held) > _HELD:
-                self._held.popitem(last=False)
-        return made
+_MEMBER = ("shard", "offset_bytes", "digest", "size_bytes", "media_type")
 
 
 class Store:
-    """Reads the files of a snapshot. Threads may share it; it can be pickled where its folder can."""
+    """Reads the files of a snapshot. Threads may share it; a plain one can be pickled where its folder can."""
 
-    def __init__(self, folder: Folder, info: SnapshotInfo) -> None:
+    def __init__(self, folder: Folder, opened: Opened) -> None:
         self.folder = folder
-        self.info = info
-        self._files = [TableFile(folder, part, Sample) for part in info.parts]
+        self.opened = opened
+        self.info: SnapshotInfo = opened.meant
+        self.seals: Seals | None = opened.seals
+        self.seal: Seal | None = opened.seal
+        self.facets: OpenFacets = opened.facets
+        self.shards = Shards(folder, self.seal)
+        info, bases = self.info, Latest()
+        layers = {layer.name: Latest() for layer in self.facets.layers}
+        self._files: list[TableFile | FacetedFile] = [
+            with_layers(folder, TableFile(folder, part, Sample, self.seal, opened=bases), self.facets.layers, layers)
+            for part in info.parts
+        ]
         self._starts = [0, *accumulate(part.rows for part in info.parts)]
         self._runs = runs_of(info.parts)
         self._sizes = {part.name: part.size_bytes for part in info.shards}
-        self._groups, self._keys, self._places = _Latest(), _Latest(), _Latest()
+        self._groups, self._keys, self._places, self._originals = Latest(), Latest(), Latest(), Latest()
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Folder, SnapshotInfo]]:
-        return Store, (self.folder, self.info)
+    def __reduce__(self) -> tuple[type[Store], tuple[Folder, Opened]]:
+        return Store, (self.folder, self.opened)  # keys refuse to be pickled
+
+    def again(self) -> Store:
+        """The same, holding nothing of what this one has read."""
+        return Store(self.folder, self.opened)
+
+    def original_keys(self) -> Iterator[tuple[str, str]]:
+        """Each pseudonym whose own key can be read, and that key; in the order of the parts."""
+        for file in self._files:
+            if isinstance(file, FacetedFile):
+                yield from file.original_keys()
+
+    def original_key(self, key: str) -> str | None:
+        """The own key of a pseudonym; None where it cannot be read, or ``key`` is none."""
+        for number in self._parts_of(key):
+            file = self._files[number]
+            if isinstance(file, FacetedFile):
+                own = self._originals.get(number, lambda file=file: dict(file.original_keys()))  # type: ignore[misc]
+                if key in own:
+                    return str(own[key])
+        return None
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -105,31 +116,47 @@ class Store:
 
     def rejected(self, columns: Sequence[str] | None = None) -> pa.Table:
         """What was turned away, or some columns of it."""
-        part = self.info.rejected
-        if part is None:
+        file = self.rejected_file()
+        if file is None:
             table = arrow_schema(Rejected).empty_table()
             return table if columns is None else table.select(list(columns))
-        return TableFile(self.folder, part, Rejected).read(columns)
+        return file.read(columns)
+
+    def rejected_file(self) -> TableFile | None:
+        """The table of what was turned away; None where there is none."""
+        part = self.info.rejected
+        if part is not None and part.name.startswith(f"{FACETS}/"):
+            return TableFile(self.folder, part, Rejected, self.facets.top, kind="facet-rows")
+        return None if part is None else TableFile(self.folder, part, Rejected, self.seal)
 
     def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each shard's file name and its members' names in order, from the manifest; one part at a time."""
-        left = _members(self.rejected(_MEMBER))
+        left = self._members(self.rejected(_MEMBER))
         for number in range(len(self._files)):
-            for shard, members in _members(self.read_part(number, _MEMBER)).items():
+            for shard, members in self._members(self.read_part(number, _MEMBER)).items():
                 members.update(left.pop(shard, {}))
                 yield shard, _in_order(members)
         for shard, members in left.items():
             yield shard, _in_order(members)
 
-    def iter_shard_rows(self) -> Iterator[tuple[str, pa.Table]]:
-        """Each part's name and the rows of each whole shard in it; see ``Snapshot.iter_shard_rows``."""
+    def iter_shard_rows(self) -> Iterator[tuple[Part, pa.Table]]:
+        """Each part and the rows of each whole shard in it; see ``Snapshot.iter_shard_rows``."""
         mixed = set(self.rejected(("shard",))["shard"].to_pylist())
         for file in self._files:
             table = file.read() if file.is_of_today else arrow_schema(Sample).empty_table()
             runs = pc.run_end_encode(table["shard"].combine_chunks())
             for shard, (start, end) in zip(runs.values, pairwise([0, *runs.run_ends.to_pylist()]), strict=True):
                 if shard.is_valid and shard.as_py() not in mixed:
-                    yield file.part.name, table.slice(start, end - start)
+                    yield file.part, table.slice(start, end - start)
+
+    def _members(self, table: pa.Table) -> dict[str, dict[int, str]]:
+        """Shard → offset → name of the member, for rows that have bytes."""
+        found: dict[str, dict[int, str]] = {}
+        for row in table.filter(pc.is_valid(table["shard"])).to_pylist():
+            extension = extension_of(row["media_type"]) if row["media_type"] else ".bin"
+            member = member_of(row["digest"], row["size_bytes"] or 0, extension, self.seal)
+            found.setdefault(row["shard"], {})[row["offset_bytes"]] = member.name
+        return found
 
     def row(self, index: int) -> Row:
         """The sparse row at a place in key order."""
@@ -183,18 +210,21 @@ class Store:
 
     def find(self, key: str) -> int | None:
         """The place in key order of the row with just this key."""
-        place = sort_key(key)
-        for run in self._runs:
-            number = bisect.bisect_right(run, place, key=lambda part: sort_key(self.info.parts[part].first_key)) - 1
-            if number < 0 or place > sort_key(self.info.parts[run[number]].last_key):
-                continue
-            part = run[number]
+        for part in self._parts_of(key):
             keys = self.keys(part)
             within = bisect.bisect_left(keys, key)  # texts sort by code point, which is the order of their UTF-8
             if within < len(keys) and keys[within] == key:
                 at = self._starts[part] + within
                 return at if len(self._runs) <= 1 else int(self._ranks[at])
         return None
+
+    def _parts_of(self, key: str) -> Iterator[int]:
+        """Numbers of the parts that a key may be in."""
+        place = sort_key(key)
+        for run in self._runs:
+            number = bisect.bisect_right(run, place, key=lambda part: sort_key(self.info.parts[part].first_key)) - 1
+            if number >= 0 and place <= sort_key(self.info.parts[run[number]].last_key):
+                yield run[number]
 
     def keys(self, part: int) -> list[str]:
         """The keys of one part."""
@@ -220,19 +250,30 @@ class Store:
             )
         name = f"shards/{shard}"
         whole = self._sizes.get(name)
-        if whole is None or not 0 <= start <= start + size <= whole:
+        # A size is believed only after it was found to fit.
+        if whole is None or not (0 <= start <= whole and 0 <= size <= whole and start + self._stored(size) <= whole):
             raise self.damaged(f"{key!r} points at bytes {start} to {start + size} of {name}, which are not there")
-        data = self.folder.read_range(name, start, size)
-        if hashlib.sha256(data).hexdigest() != digest:
+        try:
+            data = self.shards.read(shard, start, size, digest)
+        except TamperError as error:
+            raise TamperError(
+                f"{self.folder.url}: the picture of {key!r} in {name} is not the one that was sealed",
+                subject=name,
+                hint=_DAMAGED,
+            ) from error
+        if len(data) != size or (self.seal is None and hashlib.sha256(data).hexdigest() != digest):
             raise self.damaged(f"the picture of {key!r} in {name} is not the one that was packed")
         return data
+
+    def _stored(self, size_bytes: int) -> int:
+        return stored_size(size_bytes, self.seal)
 
     def damaged(self, what: str) -> SnapshotError:
         """The error for content that is not what it must be."""
         return SnapshotError(
             f"{self.folder.url}: {what}",
             path=self.folder.url,
-            hint="See what else is damaged: dsetkit verify; then fetch it again (under DVC: dvc checkout).",
+            hint=_DAMAGED,
         )
 
     def _physical(self, index: int) -> tuple[int, int]:
@@ -258,15 +299,6 @@ class Store:
         ranks = np.empty(len(self._order), np.int64)
         ranks[self._order] = np.arange(len(ranks))
         return ranks
-
-
-def _members(table: pa.Table) -> dict[str, dict[int, str]]:
-    """Shard → offset → name of the member, for rows that have bytes."""
-    found: dict[str, dict[int, str]] = {}
-    for row in table.filter(pc.is_valid(table["shard"])).to_pylist():
-        extension = extension_of(row["media_type"]) if row["media_type"] else ".bin"
-        found.setdefault(row["shard"], {})[row["offset_bytes"]] = f"{row['digest']}{extension}"
-    return found
 
 
 def _in_order(members: dict[int, str]) -> tuple[str, ...]:

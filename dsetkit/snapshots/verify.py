@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from dsetkit.errors import DsetkitError
 from dsetkit.snapshots.columns import UNFIT
+from dsetkit.snapshots.envelope import files_of, files_of_seals
 from dsetkit.snapshots.fingerprint import fingerprint, row_digest
-from dsetkit.snapshots.opening import files_of, wrong_files
 from dsetkit.snapshots.order import in_key_order
-from dsetkit.snapshots.parquet import TableFile, hash_file
+from dsetkit.snapshots.parquet import TableFile
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.tally import Tally
+from dsetkit.snapshots.verify_facets import verify_facets
+from dsetkit.snapshots.verify_shard import Place, look_into
+from dsetkit.snapshots.verify_stored import StoredFiles, verify_stored
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import ManifestPart, Part
-from dsetkit.storage.scratch import scratch_folder
 from dsetkit.storage.tar import check_shard
 
-_FETCH = "Get a good copy (in a project: dsetkit verify --repair); if there is none, build it again."
+__all__ = ["samples_text", "verify", "verify_stored"]
+
 _BUILD = "Build it again."
 _EXAMPLES = 3
-
-_Place = tuple[int, int, str]
-"""Offset, size and digest of a picture."""
 
 
 class _Claim(NamedTuple):
     """What rows say of one shard."""
 
-    pictures: dict[_Place, list[str]]
+    pictures: dict[Place, list[str]]
     """And the keys of the samples that say so: equal bytes lie in a shard once."""
 
     @property
@@ -52,25 +49,31 @@ def verify(snapshot: Snapshot) -> list[Issue]:
     and compares. Reads every byte, holding one part and one picture at a time. Codes: ``file-missing``,
     ``shard-damaged`` (naming the samples in it), ``picture-damaged``, ``member-unknown``, ``part-damaged``,
     ``rejected-damaged``, ``row-damaged``, ``keys-unordered``, ``statistics-untrue`` (naming the column of a part: rows
-    are looked up by what its statistics say), ``fingerprint-wrong``, ``counts-wrong``, ``file-unknown``. Open a
+    are looked up by what its statistics say), ``fingerprint-wrong``, ``counts-wrong``, ``file-unknown``; of facets,
+    besides, ``facet-damaged``, and as an info ``facet-hidden`` for each that is not read: of it only the digests of
+    files are taken. Open a
     damaged snapshot by ``open_snapshot(place, check=False)``. Of a selection the whole snapshot is verified. Raises
     ``StorageError`` where it cannot be reached.
     """
-    return _Verification(snapshot).run()
+    whole = _Verification(snapshot.base)
+    return [*whole.run(), *verify_facets(snapshot, whole.stored)]
 
 
 class _Verification:
     def __init__(self, snapshot: Snapshot) -> None:
         self.info = snapshot.info
         self.folder = snapshot.folder
-        self.issues: list[Issue] = []
+        self.seal = snapshot.seal
+        files = files_of(snapshot.info) if snapshot.seals is None else files_of_seals(snapshot.seals)
+        self.stored = StoredFiles(snapshot.folder, files)
+        self.issues, self._report = self.stored.issues, self.stored.report
+        self.unreadable = self.stored.missing
         self.tally = Tally()
         self.shards = {part.name.rpartition("/")[2]: part for part in self.info.shards}
         self.checked: set[str] = set()
-        self.unreadable: set[str] = set()
 
     def run(self) -> list[Issue]:
-        self._check_presence()
+        self.stored.check_presence(by_shard=True)
         turned_away = self._check_rejected()
         for part in self.info.parts:
             claims = self._check_part(part)
@@ -84,22 +87,6 @@ class _Verification:
                 self._check_shard(shard, turned_away.get(shard) or _Claim({}))
         self._check_meaning()
         return self.issues
-
-    def _report(self, code: str, message: str, **where: Any) -> None:
-        self.issues.append(Issue(code=code, message=message, hint=where.pop("hint", _FETCH), **where))
-
-    def _check_presence(self) -> None:
-        for part, size in wrong_files(self.folder, self.info):
-            if size is None:
-                self.unreadable.add(part.name)
-                if not part.name.startswith("shards/"):
-                    self._report("file-missing", "it is not there", file=part.name)
-        known = {"snapshot.json", *(part.name for part in files_of(self.info))}
-        for name in self.folder.names():
-            if name not in known:
-                self._report(
-                    "file-unknown", "it is no part of the snapshot", file=name, severity="warning", hint="Delete it."
-                )
 
     def _check_part(self, part: ManifestPart) -> dict[str, _Claim]:
         claims: dict[str, _Claim] = {}
@@ -136,13 +123,10 @@ class _Verification:
     def _rows(self, part: Part, code: str, model: type[Sample]) -> Iterator[Row]:
         if part.name in self.unreadable:
             return
-        with self._file(part) as path:
-            digest, size = hash_file(path)
-            if digest != part.digest:
-                about = f", and {size} bytes instead of {part.size_bytes}" if size != part.size_bytes else ""
-                self._report(code, f"its digest is {digest}{about}", file=part.name)
+        with self.stored.on_disk(part) as path:
+            self.stored.check_digest(part, path)
             try:
-                file = TableFile(self.folder, part, model)
+                file = TableFile(self.folder, part, model, self.seal)
                 yield from iter_rows([file.read()], model)
                 for column, what in file.untrue_columns():
                     self._report("statistics-untrue", what, file=part.name, place=f"column {column}", hint=_BUILD)
@@ -163,17 +147,16 @@ class _Verification:
         if part.name in self.unreadable:
             self._report_shard(part, "it is not there", claim.keys)
             return
-        with self._file(part) as path:
+        with self.stored.on_disk(part) as path:
             try:
                 members = check_shard(path)
             except DsetkitError as error:
                 self._report_shard(part, error.message, claim.keys)
                 return
-            there = {(member.offset_bytes, member.size_bytes, member.name[:64]) for member in members}
-            bad = [place for place in claim.pictures if place not in there]
-            whole, found = _hash_members(path, members)
+            whole, there, broken_here = look_into(path, members, claim.pictures, self.seal)
+        bad = [place for place in claim.pictures if place not in there]
         if not again:
-            bad += [place for place in there if place not in found]
+            bad += broken_here
         broken = {place: claim.pictures.get(place, []) for place in sorted(set(bad))}
         if whole != part.digest and not again:
             damaged = _Claim({place: keys for place, keys in broken.items() if keys}).keys
@@ -216,23 +199,7 @@ class _Verification:
                 )
 
     def _read_digests(self, number: int) -> pa.Table:
-        return TableFile(self.folder, self.info.parts[number], Sample).read(("key", "row_digest"))
-
-    @contextmanager
-    def _file(self, part: Part) -> Iterator[Path]:
-        """The file on this machine; a remote one for as long as it is looked at."""
-        path = self.folder.local_path(part.name)
-        if path is not None:
-            yield path
-            return
-        with scratch_folder() as folder:
-            path = folder / "part"
-            with path.open("wb") as file:
-                block = 8 * 1024 * 1024
-                for start in range(0, part.size_bytes, block):
-                    length = min(block, part.size_bytes - start)
-                    file.write(self.folder.read_range(part.name, start, length))
-            yield path
+        return TableFile(self.folder, self.info.parts[number], Sample, self.seal).read(("key", "row_digest"))
 
 
 def _claim(claims: dict[str, _Claim], row: Row) -> None:
@@ -248,23 +215,3 @@ def samples_text(keys: Sequence[str], where: str = "in it") -> str:
     more = f" and {len(keys) - _EXAMPLES} more" if len(keys) > _EXAMPLES else ""
     verb = "is the picture" if len(keys) == 1 else "are the pictures"
     return f"{where} {verb} of {', '.join(map(repr, keys[:_EXAMPLES]))}{more}"
-
-
-def _hash_members(path: Path, members: list[Any]) -> tuple[str, set[_Place]]:
-    """The file's digest, and the places whose bytes are what the member's name says; reads it once."""
-    whole = hashlib.sha256()
-    found: set[_Place] = set()
-    with path.open("rb") as file:
-        for member in members:
-            whole.update(file.read(member.offset_bytes - file.tell()))
-            own = hashlib.sha256()
-            left = member.size_bytes
-            while left and (block := file.read(min(left, 1024 * 1024))):
-                whole.update(block)
-                own.update(block)
-                left -= len(block)
-            if own.hexdigest() == member.name[:64]:
-                found.add((member.offset_bytes, member.size_bytes, member.name[:64]))
-        while block := file.read(1024 * 1024):
-            whole.update(block)
-    return whole.hexdigest(), found

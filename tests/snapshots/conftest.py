@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from dsetkit.access.keys import DataKey
+from dsetkit.access.seal import DomainSeal
+from dsetkit.errors import AccessError, TamperError
 from dsetkit.snapshots import write
 from dsetkit.snapshots.cut import PartCutter
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row
+from dsetkit.spec.sealed import Seals
 
 CATEGORIES = [{"name": "RBC", "index": 0}, {"name": "WBC", "index": 1}]
 INFO = {"stage": "cleaned", "name": "cleaned", "categories": CATEGORIES}
@@ -66,6 +70,48 @@ def picture_bytes(data: bytes, name: str = "") -> PictureBytes:
     return PictureBytes(hashlib.sha256(data).hexdigest(), len(data), ".jpg", read)
 
 
+def seal_of(number: int = 1, **fields: Any) -> DomainSeal:
+    """The keys of a domain, the same for the same number; ``fields`` say whose keys they are."""
+    key = DataKey(hashlib.sha256(f"data key {number}".encode()).digest())
+    return DomainSeal(key, **{"project": "5a" * 16, "domain": "d1", "epoch": 1, **fields})
+
+
+class KeysOf:
+    """What somebody holds who has these keys and no others; what was asked is noted in ``said``."""
+
+    def __init__(self, *seals: DomainSeal, refuses: str = "") -> None:
+        self.seals = seals
+        self.refuses = refuses
+        self.said: list[str] = []
+
+    def seal(self, seals: Seals) -> DomainSeal:
+        """The keys; ``AccessError`` for others."""
+        self.said.append("seal")
+        wanted = (seals.project, seals.domain, seals.epoch, seals.padding)
+        for seal in self.seals:
+            if (seal.project, seal.domain, seal.epoch, seal.padding) == wanted:
+                return seal
+        raise AccessError("this identity does not read it", subject=seals.stage, hint="Ask.")
+
+    def facet(self, seals: Seals, name: str) -> DomainSeal | None:
+        """None."""
+        return None
+
+    def check(self, seals: Seals, document: bytes) -> None:
+        """Refuses, where it is to."""
+        self.said.append("check")
+        if self.refuses:
+            raise TamperError(self.refuses, subject=seals.stage, hint="Ask.")
+
+    def check_plain(self, url: str) -> None:
+        """Notes it."""
+        self.said.append("plain")
+
+    def opened(self, seals: Seals) -> None:
+        """Notes it."""
+        self.said.append("opened")
+
+
 def write_snapshot(
     build: Path,
     originals: Iterable[tuple[Row, bytes | None]],
@@ -74,9 +120,10 @@ def write_snapshot(
     memory: Sequence[Snapshot] = (),
     target_bytes: int = 4096,
     info: Row | None = None,
+    seal: DomainSeal | None = None,
 ) -> SnapshotWriter:
     """Write rows (those with a ``reason`` are rejected) and finish."""
-    writer = SnapshotWriter(build, target_bytes=target_bytes, memory=memory)
+    writer = SnapshotWriter(build, target_bytes=target_bytes, memory=memory, seal=seal)
     for group, rows in enumerate((originals, variants)):
         for row, data in sorted(rows, key=lambda item: item[0]["key"].encode()):
             picture = None if data is None else picture_bytes(data, row["key"])
@@ -119,13 +166,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """The functions above, which tests cannot import by name."""
-    names = (picture_of, row_of, picture_bytes, write_snapshot, numbered, files_of, change_file)
-    return SimpleNamespace(INFO=INFO, READS=READS, **{function.__name__: function for function in names})
+    names = (picture_of, row_of, picture_bytes, write_snapshot, numbered, files_of, change_file, seal_of, sixty)
+    return SimpleNamespace(INFO=INFO, READS=READS, KeysOf=KeysOf, **{function.__name__: function for function in names})
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 samples in many shards and parts, three of them rejected. Only to be read."""
+def sixty() -> list[tuple[Row, bytes | None]]:
+    """60 rows, three of them rejected: two with their bytes, one without."""
     rows = numbered(range(60))
     for number in (7, 20):
         row, data = rows[number]
@@ -133,11 +179,33 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     row, _ = rows[33]
     rows[33] = ({**row, "reason": "picture-missing"}, None)
     del rows[33][0]["digest"]
-    place = tmp_path_factory.mktemp("built") / "snapshot"
+    return rows
+
+
+def _build(place: Path, seal: DomainSeal | None = None) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "PartCutter", lambda: PartCutter(12))
-        write_snapshot(place, rows)
+        write_snapshot(place, sixty(), seal=seal)
     return place
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 samples in many shards and parts, three of them rejected. Only to be read."""
+    return _build(tmp_path_factory.mktemp("built") / "snapshot")
+
+
+@pytest.fixture(scope="session")
+def built_sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, sealed by ``seal_of()``. Only to be read."""
+    return _build(tmp_path_factory.mktemp("sealed") / "snapshot", seal_of())
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, built_sealed: Path) -> Path:
+    """A copy of ``built_sealed`` that a test may break."""
+    shutil.copytree(built_sealed, tmp_path / "sealed")
+    return tmp_path / "sealed"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from support.columns import without
 
 from dsetkit.errors import SnapshotError
-from dsetkit.snapshots.parquet import hash_file, write_table
+from dsetkit.snapshots.parquet_out import hash_file, write_table
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify
 from dsetkit.snapshots.write import SnapshotWriter

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsetkit.snapshots.footer import Chunk, footer_size, read_footer
-from dsetkit.snapshots.parquet import TableFile, hash_file, write_table
+from dsetkit.snapshots.parquet import TableFile
+from dsetkit.snapshots.parquet_out import hash_file, write_table
 from dsetkit.snapshots.telling import says, telling, untruths
 from dsetkit.spec.arrow import arrow_schema, rows_from_table, table_from_rows
 from dsetkit.spec.sample import Sample

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsetkit.errors import CheckError, UsageError
-from dsetkit.snapshots import parquet, rejects
+from dsetkit.snapshots import parquet_out, rejects
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter, leftovers
@@ -361,7 +361,7 @@ def test_rejected_rows_put_aside_come_out_the_same(
     table = open_snapshot(tmp_path / "a").rejected.to_pylist()
     assert [(row["key"], row["reason"]) for row in table] == sorted((row["key"], row["reason"]) for row in table)
     # Groups of 4 rows: batches of 16 are whole groups, as 16,384 are of 4,096.
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 4)
+    monkeypatch.setattr(parquet_out, "GROUP_ROWS", 4)
     by_fours = write("b")
     monkeypatch.setattr(rejects, "HELD_ROWS", 16)
     assert write("c") == by_fours != at_once
