@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dsetkit.augmentation.apply import apply_steps, apply_to_annotations
@@ -17,20 +18,23 @@ from dsetkit.imaging.decode import open_picture
 from dsetkit.imaging.encode import carried, encode
 from dsetkit.imaging.measure import measure
 from dsetkit.imaging.media import extension_of
+from dsetkit.snapshots.facets import Facets
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sealing import Seal
+from dsetkit.snapshots.shards import Shards
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Sample
-from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input, snapshot_state
+from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input
 from dsetkit.stages.executor import Pending, Pool
+from dsetkit.stages.facets import facets_for, refuse_hidden, reordered, scratch_seal
 from dsetkit.stages.lineage import augment_digest
 from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.pictures import Place, place_of, read_picture
 from dsetkit.stages.project import Project
 from dsetkit.stages.tools import pixel_digest
-from dsetkit.storage.folder import Folder
 
 _CHUNK = 256
 
@@ -77,9 +81,9 @@ class Group:
         return made[self.missing.index(job.variant.key)]
 
 
-def make_variants(folder: Folder, place: Place, recipes: Sequence[Row], max_pixels: int) -> list[Varied]:
+def make_variants(shards: Shards, place: Place, recipes: Sequence[Row], max_pixels: int) -> list[Varied]:
     """Decode one picture and make variants of it, in the order of ``recipes``. Runs in a worker."""
-    image = open_picture(read_picture(folder, place), max_pixels)
+    image = open_picture(read_picture(shards, place), max_pixels)
     made = []
     for recipe in recipes:
         encoding = recipe["steps"][-1]["values"]
@@ -111,26 +115,34 @@ def augment(
     build = Build(
         project,
         project.augmented,
-        lambda: {**project.state(sections=("augment", "shards")), **snapshot_state([project.cleaned])},
+        lambda: project.state(sections=("augment", "shards")),
+        stage="augmented",
+        inputs={"cleaned": project.cleaned},
     )
     with build:
-        cleaned = open_input(project.cleaned, project.root, "clean")
+        build.sealing.check_pool(is_local=pool.is_local)
+        cleaned = refuse_hidden(open_input(project.cleaned, project, "clean"), "augmented")
+        facets = facets_for(build.sealing)
         sound = SoundFiles(project.stat_cache)
-        known = Memory([memory] if memory is not None else [], build.folder, sound)
-        run = _Augment(project, cleaned, known)
+        known = Memory([memory] if memory is not None else [], build.folder, sound, build.sealing.seal)
+        names = _Names(cleaned, facets)
+        run = _Augment(project, cleaned, known, names)
         writer = SnapshotWriter(
             build.folder,
             target_bytes=project.params.shards.target_bytes,
             memory=[cleaned, *known.snapshots],
             sound=sound,
+            seal=build.sealing.seal,
+            facets=facets,
         )
         variants = run.plan()
         shown.start("augment: originals", len(cleaned))
         if writer.carry(cleaned):
             shown.advance(len(cleaned))
         else:
-            for row in iter_rows(cleaned.iter_tables(), Sample):
-                writer.add(row, _original(cleaned, row))
+            aside = project.work / "build" / "data-augmented.sorted.arrow"
+            for row in names.rows(aside, scratch_seal(build.sealing, facets)):
+                writer.add(row, _original(cleaned, row), original_key=names.originals.get(row["key"]))
                 shown.advance()
         shown.start("augment: variants", len(variants))
         made: Iterator[tuple[tuple[Job, Group], list[Varied] | Made]] = pool.in_order(run.jobs(variants), run.submit)
@@ -157,15 +169,44 @@ def augment(
                 },
             }
         )
-        build.swap()
+        build.swap(info)
     return StageResult(info, project.augmented, run.decoded, run.reused, **writer.statistics)
 
 
+class _Names:
+    """What the samples of the cleaned snapshot are called in the augmented one, whose facets may hide other keys."""
+
+    def __init__(self, cleaned: Snapshot, facets: Facets) -> None:
+        self._cleaned = cleaned
+        self.given: list[str] | None = None
+        """By their numbers; None: as they are called there."""
+        self.originals: dict[str, str] = {}
+        """Pseudonym → own key."""
+        if facets.hides_keys:
+            own = cleaned.original_keys()
+            table = cleaned.column(("key", "split"))
+            self.given = []
+            for key, split in zip(table["key"].to_pylist(), table["split"].to_pylist(), strict=True):
+                name = facets.base_key(own.get(key, key), split) if facets.needs_original(split) else key
+                self.given.append(name)
+                if name != key or key in own:
+                    self.originals[name] = own.get(key, key)
+
+    def rows(self, aside: Path, seal: Seal | None) -> Iterator[Row]:
+        """All rows, in the order of their keys. ``aside``: where files may be put, sealed by ``seal``."""
+        rows = iter_rows(self._cleaned.iter_tables(), Sample)
+        if self.given is None or self.given == self._cleaned.column("key")["key"].to_pylist():
+            yield from rows
+        else:
+            yield from (row for row, _ in reordered(rows, self.given, aside, seal))
+
+
 class _Augment:
-    def __init__(self, project: Project, cleaned: Snapshot, memory: Memory) -> None:
+    def __init__(self, project: Project, cleaned: Snapshot, memory: Memory, names: _Names) -> None:
         self.params = project.params.augment
         self.max_pixels = project.params.ingest.max_pixels
         self.cleaned = cleaned
+        self.names = names
         self.memory = memory
         self.parents = _Rows(cleaned)
         self.categories = cleaned.info.categories
@@ -177,8 +218,9 @@ class _Augment:
         """All variants in key order, decided on columns."""
         table = self.cleaned.column(("key", "split", "media_type"))
         variants = []
-        columns = (table[name].to_pylist() for name in ("key", "split", "media_type"))
-        for place, (key, split, media_type) in enumerate(zip(*columns, strict=True)):
+        keys = self.names.given or table["key"].to_pylist()
+        columns = (table[name].to_pylist() for name in ("split", "media_type"))
+        for place, (key, split, media_type) in enumerate(zip(keys, *columns, strict=True)):
             for name, recipe in self.params.recipes.items():
                 if split in recipe.splits:
                     extension = extension_of(f"image/{output_format(self.params.format, media_type)}")
@@ -186,7 +228,7 @@ class _Augment:
                     for number in range(recipe.variants):
                         variants.append(Variant(f"{stem}@{name}.{number}{extension}", key, name, number, place))
         variants.sort(key=lambda variant: (sort_key(variant.key), sort_key(variant.parent)))
-        taken = set(table["key"].to_pylist())
+        taken = set(keys)
         for before, variant in zip([None, *variants], variants, strict=False):
             if variant.key in taken or (before is not None and before.key == variant.key):
                 raise UsageError(
@@ -242,7 +284,7 @@ class _Augment:
             recipes = [other.recipe for other in group.jobs if other.variant.key in group.missing]
             group.future = executor.submit(
                 make_variants,
-                self.cleaned.folder,
+                self.cleaned.shards,
                 place_of(job.parent),
                 recipes,
                 self.max_pixels,
@@ -280,7 +322,7 @@ class _Augment:
         row |= {
             "key": job.variant.key,
             "made_from": job.made_from,
-            "derived_from": [parent["key"]],
+            "derived_from": [job.variant.parent],
             "recipe": job.recipe,
         }
         self.added_annotations += len(annotations) + len(dropped)
@@ -319,7 +361,5 @@ class _Rows:
 
 
 def _original(cleaned: Snapshot, row: Row) -> PictureBytes:
-    name, start, size = f"shards/{row['shard']}", row["offset_bytes"], row["size_bytes"]
-    return PictureBytes(
-        row["digest"], size, extension_of(row["media_type"]), lambda: cleaned.folder.read_range(name, start, size)
-    )
+    read = partial(cleaned.shards.read, *place_of(row))
+    return PictureBytes(row["digest"], row["size_bytes"], extension_of(row["media_type"]), read)

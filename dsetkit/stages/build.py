@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +76,23 @@ class StageResult:
 class Build(AbstractContextManager["Build"]):
     """One run of a stage: a folder to build in, and what must not change until the swap."""
 
-    def __init__(self, project: Project, place: Path, read_state: Callable[[], dict[str, str]]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        place: Path,
+        read_state: Callable[[], dict[str, str]],
+        *,
+        stage: str,
+        inputs: Mapping[str, Path] | None = None,
+    ) -> None:
+        """``stage`` is its name for the access policy (``raw/blood``); ``inputs`` the stages it is made from."""
         self.place = place
+        self.sealing = project.sealing(stage)
+        self._inputs = dict(inputs or {})
+        self._wants_signed = project.params.access.signed_inputs
         self.folder = project.work / "build" / "-".join(place.relative_to(project.root).parts)
-        self._read_state = read_state
-        self._before = read_state()
+        self._read_own = read_state
+        self._before = self._read_state()
 
     def __enter__(self) -> Build:
         """Raises ``UsageError`` where another run builds the same snapshot now: they would write into one folder.
@@ -88,6 +100,7 @@ class Build(AbstractContextManager["Build"]):
         So it does where a rollback of the project was interrupted.
         """
         refuse_unfinished(self.place)
+        self.sealing.check_inputs(self._inputs, signed=self._wants_signed)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self.folder.with_name(f"{self.folder.name}.lock").open("wb")
         try:
@@ -105,11 +118,20 @@ class Build(AbstractContextManager["Build"]):
         """Finished shards of a run that failed stay, for the next run to use."""
         self._lock.close()
 
-    def swap(self) -> None:
-        """Put the built folder into its place. Raises ``ChangedError`` as ``check`` does."""
+    def _read_state(self) -> dict[str, str]:
+        return {**self._read_own(), **self.sealing.state(), **snapshot_state(self._inputs.values())}
+
+    def swap(self, info: SnapshotInfo) -> None:
+        """Sign the built snapshot where the policy wants it, and put its folder into its place.
+
+        Raises ``ChangedError`` as ``check`` does, ``AccessError``.
+        """
         self.check()
+        document = (self.folder / "snapshot.json").read_bytes()
+        self.sealing.sign(document, self._inputs, params=info.params_digest or "", tools=info.versions)
         self.place.parent.mkdir(parents=True, exist_ok=True)
         swap_folder(self.folder, self.place)
+        self.sealing.finish()
 
     def check(self) -> None:
         """Look whether it may be put into place.
@@ -129,18 +151,21 @@ class Build(AbstractContextManager["Build"]):
             )
 
 
-def open_input(place: Path, root: Path, made_by: str) -> Snapshot:
-    """The snapshot a stage works from. Raises ``SnapshotError`` that says how to get it where it is absent."""
+def open_input(place: Path, project: Project, made_by: str) -> Snapshot:
+    """The snapshot a stage works from. Raises ``SnapshotError`` that says how to get it where it is absent.
+
+    Raises ``AccessError`` and ``TamperError`` for a sealed one, as ``open_snapshot`` does.
+    """
     if not (place / "snapshot.json").is_file():
         raise SnapshotError(
-            f"{place.relative_to(root)} holds no snapshot",
+            f"{place.relative_to(project.root)} holds no snapshot",
             path=str(place),
             hint=f"Make it: dvc repro {made_by}; or fetch it: dvc pull.",
         )
-    return open_snapshot(place)
+    return open_snapshot(place, keys=project.keys)
 
 
-def snapshot_state(places: Sequence[Path]) -> dict[str, str]:
+def snapshot_state(places: Iterable[Path]) -> dict[str, str]:
     """The digests of the inputs' ``snapshot.json``; each names and hashes all the rest."""
     return {
         str(place / "snapshot.json"): hashlib.sha256((place / "snapshot.json").read_bytes()).hexdigest()

@@ -14,12 +14,13 @@ from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import group_issues
 from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import License
-from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input, snapshot_state
+from dsetkit.stages.build import Build, NoProgress, Progress, StageResult, open_input
 from dsetkit.stages.clean_labels import LabelCleaner
 from dsetkit.stages.clean_pictures import Cleaned, PictureCleaner
 from dsetkit.stages.clean_plan import make_plan
 from dsetkit.stages.corrections import load_corrections
 from dsetkit.stages.executor import Pool
+from dsetkit.stages.facets import facets_for, refuse_hidden, scratch_seal, with_own_keys
 from dsetkit.stages.lineage import clean_digest
 from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
@@ -44,16 +45,20 @@ def clean(
         raise UsageError("the project has no source yet", hint="Add one: dsetkit add NAME PATH, then dvc repro.")
     tools = project.check_tools()
     names = sorted_sources(list(params.sources))
-    places = [project.raw(name) for name in names]
     build = Build(
         project,
         project.cleaned,
-        lambda: {**project.state(sections=SECTIONS, corrections=True), **snapshot_state(places)},
+        lambda: project.state(sections=SECTIONS, corrections=True),
+        stage="cleaned",
+        inputs={f"raw/{name}": project.raw(name) for name in names},
     )
     with build:
+        build.sealing.check_pool(is_local=pool.is_local)
         inputs = {
-            name: open_input(place, project.root, f"ingest@{name}") for name, place in zip(names, places, strict=True)
+            name: refuse_hidden(open_input(project.raw(name), project, f"ingest@{name}"), "cleaned") for name in names
         }
+        facets = facets_for(build.sealing)
+        aside, scratch = project.work / "build" / "data-cleaned", scratch_seal(build.sealing, facets)
         contract = project.contract(params.schema_)
         mapper = CategoryMapper(params.clean.categories, {name: inputs[name].categories for name in params.sources})
         corrector = Corrector(
@@ -61,36 +66,42 @@ def clean(
             categories=tuple(category.name for category in mapper.categories),
             ratios=tuple(params.clean.split.ratios),
         )
-        kept = Spool(project.work / "build" / "data-cleaned.kept.arrow", Sample)
-        rejected = Spool(project.work / "build" / "data-cleaned.rejected.arrow", Rejected)
+        kept = Spool(aside.with_name(f"{aside.name}.kept.arrow"), Sample, scratch)
+        rejected = Spool(aside.with_name(f"{aside.name}.rejected.arrow"), Rejected, scratch)
         labels = LabelCleaner(params.clean, mapper, corrector, contract, kept, rejected)
         try:
             shown.start("clean: labels", sum(len(snapshot) for snapshot in inputs.values()))
             for name, snapshot in inputs.items():
-                labels.take(name, snapshot, shown)
+                labels.take(name, with_own_keys(snapshot, aside.with_name(f"{aside.name}.raw.arrow"), scratch), shown)
             kept.close()
             labels.check()
             shown.start("clean: duplicates, splits", None)
             plan = make_plan(params.clean, labels, kept, contract)
             rejected.close()
             sound = SoundFiles(project.stat_cache)
-            known = Memory([memory] if memory is not None else [], build.folder, sound)
-            pictures = PictureCleaner(inputs, params.clean.pixels, params.ingest, known, plan.training_split)
+            known = Memory([memory] if memory is not None else [], build.folder, sound, build.sealing.seal)
+            names_given = plan.base_keys(facets)
+            pictures = PictureCleaner(
+                inputs, params.clean.pixels, params.ingest, known, plan.training_split, names_given.originals
+            )
             writer = SnapshotWriter(
                 build.folder,
                 target_bytes=params.shards.target_bytes,
                 memory=[*known.snapshots, *inputs.values()],
                 sound=sound,
+                seal=build.sealing.seal,
+                facets=facets,
             )
             shown.start("clean: pictures", len(kept))
+            rows = names_given.rows(plan.rows(kept), aside.with_name(f"{aside.name}.sorted.arrow"), scratch)
             made: Iterator[tuple[tuple[Row, str], Cleaned | Made]] = pool.in_order(
-                pictures.items(plan.rows(kept)), pictures.submit
+                pictures.items(rows), pictures.submit
             )
             for (row, made_from), result in made:
                 pictures.add(writer, row, made_from, result)
                 shown.advance()
             for row in rejected:
-                writer.add(row, None, rejected=True)
+                writer.add(names_given.rejected(row), None, rejected=True)
             info = writer.finish(
                 {
                     "stage": "cleaned",
@@ -121,7 +132,7 @@ def clean(
                     },
                 }
             )
-            build.swap()
+            build.swap(info)
         finally:
             kept.remove()
             rejected.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from dsetkit.curation.contract import Contract
@@ -13,12 +13,10 @@ from dsetkit.curation.links import Breach
 from dsetkit.curation.mapping import CategoryMapper
 from dsetkit.curation.repair import CLIPPED, repair_row, with_annotations
 from dsetkit.errors import CheckError
-from dsetkit.snapshots.read import Snapshot
-from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.arrow import Row
 from dsetkit.spec.correction import ADDED, CORRECTED
 from dsetkit.spec.issue import Finding, Issue, group_issues
 from dsetkit.spec.params import CleanParams
-from dsetkit.spec.sample import Sample
 from dsetkit.stages.build import Progress
 from dsetkit.stages.spool import BATCH_ROWS, Spool
 
@@ -55,9 +53,9 @@ class LabelCleaner:
         self._unknown: Counter[tuple[str, str]] = Counter()
         self._examples: dict[str, list[Issue]] = {}
 
-    def take(self, source: str, snapshot: Snapshot, progress: Progress) -> None:
-        """All rows of one raw snapshot."""
-        rows = iter_rows(snapshot.iter_tables(), Sample)
+    def take(self, source: str, raw: Iterable[Row], progress: Progress) -> None:
+        """All rows of one raw snapshot, in the order of their keys."""
+        rows = iter(raw)
         while batch := list(islice(rows, BATCH_ROWS)):
             self._take_batch(source, batch)
             progress.advance(len(batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from dsetkit.geometry.affine import transform
 from dsetkit.imaging.clean import PixelRecipe, clean_picture
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.shards import Shards
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.params import IngestParams, PixelsParams
@@ -23,7 +24,6 @@ from dsetkit.stages.executor import Pending
 from dsetkit.stages.memory import PICTURE_FIELDS, Made, Memory
 from dsetkit.stages.pictures import Place, place_of, read_picture
 from dsetkit.stages.tools import picture_digests
-from dsetkit.storage.folder import Folder
 
 _READ_BY_CLEANING = ("media_type", "width_px", "height_px", "mode", "exif_orientation")
 
@@ -38,9 +38,9 @@ class Cleaned(NamedTuple):
     message: str = ""
 
 
-def clean_one(folder: Folder, place: Place, facts: Row, recipe: PixelRecipe, max_pixels: int) -> Cleaned:
+def clean_one(shards: Shards, place: Place, facts: Row, recipe: PixelRecipe, max_pixels: int) -> Cleaned:
     """Bring one picture of a raw snapshot to the recipe. Runs in a worker."""
-    data = read_picture(folder, place)
+    data = read_picture(shards, place)
     try:
         result = clean_picture(data, facts, recipe, max_pixels)
     except PictureError as error:
@@ -57,12 +57,20 @@ class PictureCleaner:
     """Streams the rows that stay through the workers and into the writer."""
 
     def __init__(
-        self, inputs: dict[str, Snapshot], pixels: PixelsParams, limits: IngestParams, memory: Memory, split: str | None
+        self,
+        inputs: dict[str, Snapshot],
+        pixels: PixelsParams,
+        limits: IngestParams,
+        memory: Memory,
+        split: str | None,
+        originals: Mapping[str, str],
     ) -> None:
+        """``originals``: the own keys of rows that come under pseudonyms."""
         self.inputs = inputs
         self.recipe = PixelRecipe(**pixels.model_dump())
         self.max_pixels = limits.max_pixels
         self.memory = memory
+        self.originals = originals
         self.statistics = ChannelSums(split) if split is not None else None
         self.per_change: Counter[str] = Counter()
         self.decoded = 0
@@ -80,9 +88,9 @@ class PictureCleaner:
         known = self.memory.find(made_from)
         if known is not None:
             return known
-        folder = self._input(row).folder
+        shards = self._input(row).shards
         facts = {name: row[name] for name in _READ_BY_CLEANING if name in row}
-        return executor.submit(clean_one, folder, place_of(row), facts, self.recipe, self.max_pixels)
+        return executor.submit(clean_one, shards, place_of(row), facts, self.recipe, self.max_pixels)
 
     def add(self, writer: SnapshotWriter, raw: Row, made_from: str, result: Cleaned | Made) -> None:
         """The cleaned row, labels scaled with the picture."""
@@ -110,7 +118,8 @@ class PictureCleaner:
             self.per_change[f"picture-{step['op'].replace('_', '-')}"] += 1
         if self.statistics is not None:
             self.statistics.add(row)
-        writer.add(row, PictureBytes(row["digest"], row["size_bytes"], extension_of(row["media_type"]), read))
+        picture = PictureBytes(row["digest"], row["size_bytes"], extension_of(row["media_type"]), read)
+        writer.add(row, picture, original_key=self.originals.get(row["key"]))
 
     def _input(self, row: Row) -> Snapshot:
         return self.inputs[row["key"].split("/", 1)[0]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,13 @@ from dsetkit.curation import duplicates, quality
 from dsetkit.curation.comparison import merge_samples
 from dsetkit.curation.contract import Contract
 from dsetkit.curation.splits import assign_splits
+from dsetkit.snapshots.facets import Facets
+from dsetkit.snapshots.sealing import Seal
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.params import CleanParams
 from dsetkit.stages.clean_labels import LabelCleaner
+from dsetkit.stages.facets import reordered
 from dsetkit.stages.spool import BATCH_ROWS, Spool
 
 _COLUMNS = tuple(
@@ -43,6 +47,14 @@ class Plan:
         names = set(self.splits.values())
         return "train" if "train" in names else None
 
+    def base_keys(self, facets: Facets) -> BaseKeys:
+        """What the rows that stay are called in the snapshot."""
+        places = np.flatnonzero(self.stays).tolist()
+        own = [self.keys[place] for place in places]
+        if not facets.hides_keys:
+            return BaseKeys(facets, own, own)
+        return BaseKeys(facets, own, [facets.base_key(self.keys[place], self.splits.get(place)) for place in places])
+
     def rows(self, kept: Spool) -> Iterator[Row]:
         """The rows that stay, in order, as they were decided."""
         for place, row in enumerate(kept):
@@ -58,6 +70,38 @@ class Plan:
             else:
                 row.pop(name, None)
         return row
+
+
+class BaseKeys:
+    """The keys of a snapshot in which facets may hide some."""
+
+    def __init__(self, facets: Facets, own: Sequence[str], keys: Sequence[str]) -> None:
+        """``own``: the keys of the rows that stay, in order; ``keys``: what they are called."""
+        self._facets = facets
+        self._keys = keys
+        self.originals = {base: key for base, key in zip(keys, own, strict=True) if base != key}
+        """Pseudonym → own key."""
+        self._base = {key: base for base, key in self.originals.items()}
+        self._stays = frozenset(own) if facets.hides_keys else frozenset()
+
+    def rows(self, rows: Iterable[Row], aside: Path, seal: Seal | None) -> Iterator[Row]:
+        """The rows that stay, in the order of the keys that they have then."""
+        if not self.originals:
+            yield from rows
+            return
+        yield from (row for row, _ in reordered(rows, self._keys, aside, seal))
+
+    def rejected(self, row: Row) -> Row:
+        """What was turned away, under the key of the row it is of, or its own pseudonym."""
+        if not self._facets.hides_keys:
+            return row
+        renamed = {**row, "key": self._of(row["key"])}
+        if "duplicate_of" in row:
+            renamed["duplicate_of"] = self._of(row["duplicate_of"])
+        return renamed
+
+    def _of(self, key: str) -> str:
+        return self._base.get(key, key) if key in self._stays else self._facets.base_key(key, None)
 
 
 def make_plan(params: CleanParams, labels: LabelCleaner, kept: Spool, contract: Contract | None) -> Plan:

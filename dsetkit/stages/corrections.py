@@ -131,7 +131,7 @@ class Workbench:
             raise UsageError("the project has no source yet", hint="Add one: dsetkit add NAME PATH, then dvc repro.")
         self.project = project
         self.inputs: dict[str, Snapshot] = {
-            name: open_input(project.raw(name), project.root, f"ingest@{name}")
+            name: open_input(project.raw(name), project, f"ingest@{name}")
             for name in sorted_sources(list(project.params.sources))
         }
         categories = {name: self.inputs[name].categories for name in project.params.sources}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsetkit.errors import NotFoundError
+from dsetkit.errors import LossError, NotFoundError
 from dsetkit.formats import registry
 from dsetkit.formats.export_names import named
 from dsetkit.formats.labelset import LabelSet
@@ -26,6 +26,7 @@ from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
+from dsetkit.stages.facets import sealed_losses
 from dsetkit.storage.scan import Tree
 
 
@@ -139,8 +140,17 @@ def export_snapshot(
     the names of pictures (see ``dsetkit.formats.export_names``).
     Raises ``LossError`` under ``strict`` where something would be lost, before anything is written.
     """
+    sealed = sealed_losses(snapshot)
+    refusals = tuple(loss for loss in sealed if loss.severity == "warning")
+    if strict and refusals:
+        raise LossError(
+            f"writing {format} would lose labels: {'; '.join(loss.describe() for loss in refusals)}",
+            losses=refusals,
+            hint="Export splits that are not sealed, or let somebody export it who reads the facet.",
+        )
     export = named(SnapshotExport(snapshot, all_statuses=all_statuses), registry.get(format), names)
-    return write_labels(export, os.fspath(dst), format, strict=strict, options=options, beside=beside)
+    report = write_labels(export, os.fspath(dst), format, strict=strict, options=options, beside=beside)
+    return report.model_copy(update={"losses": (*sealed, *report.losses)}) if sealed else report
 
 
 def convert(

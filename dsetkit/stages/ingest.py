@@ -6,22 +6,27 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, PictureError
 from dsetkit.formats.frames import Frame, is_stored_frame, size_issue, to_upright
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.imaging.media import extension_of
 from dsetkit.imaging.probe import probe
+from dsetkit.snapshots.facets import Facets
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import PictureBytes, SnapshotWriter
 from dsetkit.spec.arrow import Row, count_annotations, iter_rows
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue, group_issues
+from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
 from dsetkit.stages.build import Build, NoProgress, Progress, StageResult
 from dsetkit.stages.executor import Job, Pool
+from dsetkit.stages.facets import facets_for
 from dsetkit.stages.lineage import raw_digest
 from dsetkit.stages.memory import Made, Memory
 from dsetkit.stages.project import Project
@@ -83,16 +88,18 @@ def ingest(
     tools = project.check_tools()
     place = project.raw(name)
     sections = (f"sources.{name}", "ingest", "shards")
-    build = Build(project, place, lambda: project.state(sections=sections, sources=(name,)))
+    build = Build(project, place, lambda: project.state(sections=sections, sources=(name,)), stage=f"raw/{name}")
     with build:
+        build.sealing.check_pool(is_local=pool.is_local)
         shown.start(f"{name}: scanning", None)
         state = read_source(source, project.source_url(name), project.stat_cache)
         check_lock(project, name, state)
         digests = state.listing()
         keep_listing(project, project.lock[name].digest, digests)
         sound = SoundFiles(project.stat_cache)
-        known = Memory([memory] if memory is not None else [], build.folder, sound)
-        run = _Ingest(project, name, state, digests, known)
+        known = Memory([memory] if memory is not None else [], build.folder, sound, build.sealing.seal)
+        facets = facets_for(build.sealing)
+        run = _Ingest(project, name, state, digests, known, facets)
         new = max(0, len(state.pictures) - len(known))
         mean_bytes = sum(state.tree.entries[path].size_bytes for path in state.pictures) // len(state.pictures)
         with pool.crowded(new, mean_bytes) as workers:
@@ -105,9 +112,12 @@ def ingest(
                 target_bytes=project.params.shards.target_bytes,
                 memory=known.snapshots,
                 sound=sound,
+                seal=build.sealing.seal,
+                facets=facets,
             )
+            table = run.in_order(table)
             shown.start(f"{name}: pictures", table.num_rows)
-            before = memory if run.contract is None else None
+            before = memory if run.contract is None and not facets else None
             for stretch in stretches(table, run.source, before, sound):
                 count, is_last = stretch.stop - stretch.start, stretch.stop == table.num_rows
                 shard = stretch.shard
@@ -141,7 +151,7 @@ def ingest(
                 },
             }
         )
-        build.swap()
+        build.swap(info)
     return StageResult(info, place, run.decoded, run.reused, **writer.statistics)
 
 
@@ -166,9 +176,16 @@ class _Ingest:
     """The run of one source: what is known, what is submitted, what comes back."""
 
     def __init__(
-        self, project: Project, name: str, state: SourceState, digests: dict[str, str], memory: Memory
+        self,
+        project: Project,
+        name: str,
+        state: SourceState,
+        digests: dict[str, str],
+        memory: Memory,
+        facets: Facets,
     ) -> None:
         self.name = name
+        self.facets = facets
         self.tree = state.tree
         self.params = project.params.ingest
         self.digests = digests
@@ -183,6 +200,14 @@ class _Ingest:
         self.per_change: dict[str, int] = {}
         self.decoded = 0
         self.reused = 0
+
+    def in_order(self, labels: pa.Table) -> pa.Table:
+        """The labels in the order of the keys that they will have."""
+        if not self.facets.hides_keys:
+            return labels
+        keys = zip(labels["key"].to_pylist(), labels["split"].to_pylist(), strict=True)
+        named = [sort_key(self.facets.base_key(f"{self.name}/{path}", split)) for path, split in keys]
+        return labels.take(pa.array(sorted(range(len(named)), key=named.__getitem__), pa.int64()))
 
     def items(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None]]:
         for row in rows:
@@ -215,7 +240,7 @@ class _Ingest:
                 )
             )
             rejected = {**row, "what": "sample", "reason": MISSING, "message": message}
-            writer.add(rejected, None, rejected=True)
+            self._write(writer, rejected, None, rejected=True)
             return
         known = isinstance(result, Made)
         self.reused += known
@@ -237,9 +262,15 @@ class _Ingest:
                 )
             )
             row = {**row, "what": "sample", "reason": result.reason, "message": result.message}
-            writer.add(row, picture, rejected=True)
+            self._write(writer, row, picture, rejected=True)
             return
-        writer.add(self._check(row, declared), picture)
+        self._write(writer, self._check(row, declared), picture)
+
+    def _write(self, writer: SnapshotWriter, row: Row, picture: PictureBytes | None, *, rejected: bool = False) -> None:
+        key = row["key"]
+        base = self.facets.base_key(key, row.get("split"))
+        own = None if base == key else key
+        writer.add({**row, "key": base}, picture, rejected=rejected, original_key=own)
 
     def _made_from(self, path: str) -> str | None:
         digest = self.digests.get(path)

@@ -13,7 +13,8 @@ from dsetkit.stages.project import Project
 def raw_digest(project: Project, name: str) -> str:
     """Of the params and the lock that ``ingest`` of a source reads."""
     lock = project.lock.get(name)
-    return _digest(project, project.source(name), project.params.ingest, None if lock is None else lock)
+    said = None if lock is None else lock.model_dump(mode="json", exclude_none=True)  # as it was before it had seals
+    return _digest(project, project.source(name), project.params.ingest, said)
 
 
 def clean_digest(project: Project) -> str:

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsetkit.errors import DsetkitError, ParamsError, UsageError
+from dsetkit.errors import AccessError, DsetkitError, ParamsError, UsageError
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.spec.key import check_source_name
 from dsetkit.spec.lock import SourceLock, ToolsLock
 from dsetkit.spec.params import LabelsParams, SourceParams
 from dsetkit.stages.lineage import augment_digest, clean_digest, raw_digest
 from dsetkit.stages.project import PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
+from dsetkit.stages.sealed import refresh_sealing
 from dsetkit.stages.sources import (
     SourceState,
     changes,
     describe_changes,
     difference,
+    is_locked,
     keep_listing,
     locked_listing,
     read_source,
@@ -46,8 +48,8 @@ class SourceReport:
         """For ``--json``."""
         return {
             "name": self.name,
-            "lock": self.lock.model_dump(mode="json"),
-            "before": None if self.before is None else self.before.model_dump(mode="json"),
+            "lock": self.lock.model_dump(mode="json", exclude_none=True),
+            "before": None if self.before is None else self.before.model_dump(mode="json", exclude_none=True),
             "formats": [item.format.name for item in self.state.labels],
             "why": None if self.state.detection is None else self.state.detection.why,
             "others": [{"format": item.format, "why": item.why} for item in self.state.others],
@@ -82,6 +84,7 @@ def add_source(project: Project, name: str, source: SourceParams) -> SourceRepor
     free_end(document, "sources")
     sources[name] = found.model_dump(mode="json", exclude_defaults=True)
     save_yaml(project.root / PARAMS, document)
+    refresh_sealing(project.root)
     return SourceReport(name, lock, state, None, ())
 
 
@@ -89,7 +92,7 @@ def update_source(project: Project, name: str) -> SourceReport:
     """Lock what a source is now, and say how it differs from before."""
     state = read_source(project.source(name), project.source_url(name), project.stat_cache)
     before = project.lock.get(name)
-    lines = () if before is None or state.lock() == before else tuple(difference(project, name, state))
+    lines = () if before is None or is_locked(project, name, state) else tuple(difference(project, name, state))
     return SourceReport(name, _lock(project, name, state), state, before, lines)
 
 
@@ -112,6 +115,7 @@ def remove_source(project: Project, name: str) -> None:
         del locks[name]
         save_yaml(path, locks)
     remove_tree(project.raw(name))
+    refresh_sealing(project.root)
 
 
 def update_tools(project: Project) -> list[str]:
@@ -144,11 +148,11 @@ def source_params(
 
 
 def _lock(project: Project, name: str, state: SourceState) -> SourceLock:
-    lock = state.lock()
+    lock = project.sealing(f"raw/{name}").stamped(state.lock())
     keep_listing(project, lock.digest, state.listing())
     path = project.root / SOURCES_LOCK
     document: Any = load_yaml(path) if path.is_file() else {}
-    document[name] = lock.model_dump(mode="json")
+    document[name] = lock.model_dump(mode="json", exclude_none=True)
     if getattr(document, "fa", None) is not None:
         document.fa.set_block_style()
     save_yaml(path, document)
@@ -157,7 +161,7 @@ def _lock(project: Project, name: str, state: SourceState) -> SourceLock:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How one snapshot stands: ``absent``, ``damaged``, ``stale`` or ``built``."""
+    """How one snapshot stands: ``absent``, ``sealed`` (to this identity), ``damaged``, ``stale`` or ``built``."""
 
     name: str
     state: str
@@ -174,7 +178,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """How one source stands: ``locked``, ``changed``, ``unlocked`` or ``unreachable``."""
+    """How one source stands: ``locked``, ``changed``, ``unlocked``, ``unreachable``, ``sealed`` (to this identity)."""
 
     name: str
     state: str
@@ -185,7 +189,7 @@ class SourceStatus:
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        lock = None if self.lock is None else self.lock.model_dump(mode="json")
+        lock = None if self.lock is None else self.lock.model_dump(mode="json", exclude_none=True)
         return {"name": self.name, "state": self.state, "detail": list(self.detail), "lock": lock}
 
 
@@ -200,7 +204,11 @@ def source_status(project: Project, name: str) -> SourceStatus:
         raise
     except DsetkitError as error:
         return SourceStatus(name, "unreachable", (error.message,), locked)
-    if state.lock() == locked:
+    try:
+        is_same = is_locked(project, name, state)
+    except AccessError as error:
+        return SourceStatus(name, "sealed", (error.message,), locked)
+    if is_same:
         return SourceStatus(name, "locked", (), locked)
     before = locked_listing(project, locked.digest)
     lines = describe_changes(changes(before, state.listing())) if before is not None else []
@@ -222,9 +230,15 @@ def _stage(
     if not (place / "snapshot.json").exists():
         return StageStatus(name, "absent", "build it: dvc repro; or fetch it: dvc pull")
     try:
-        info = open_snapshot(place).info
+        snapshot = open_snapshot(place, keys=project.keys)
+    except AccessError as error:
+        return StageStatus(name, "sealed", str(error))
     except DsetkitError as error:
         return StageStatus(name, "damaged", str(error))
+    info = snapshot.info
+    if snapshot.hidden:  # who does not read all of it is not told what it was made from
+        counts = info.counts
+        return StageStatus(name, "built", "", counts.samples, counts.annotations, 0, info.fingerprint)
     made_from = {parent.name: parent.fingerprint for parent in info.parents}
     reasons = [f"{item.name} is {item.state}" for item in inputs if item.state != "built"]
     reasons += [

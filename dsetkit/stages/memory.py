@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.snapshots.sealing import Seal
+from dsetkit.snapshots.shards import Shards
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.snapshots.write import leftovers
 from dsetkit.spec.arrow import Row, rows_from_table
 from dsetkit.spec.sample import Rejected
-from dsetkit.storage.folder import Folder, MappedFolder
+from dsetkit.storage.folder import MappedFolder
 
 PICTURE_FIELDS = (
     "digest",
@@ -56,18 +58,21 @@ class Made(NamedTuple):
 class Memory:
     """The pictures of earlier snapshots of one stage and of a killed run's finished shards."""
 
-    def __init__(self, snapshots: Sequence[Snapshot], build: Path, sound: SoundFiles) -> None:
-        """``sound`` tells which shards are still what they were; pictures in others are not known."""
+    def __init__(self, snapshots: Sequence[Snapshot], build: Path, sound: SoundFiles, seal: Seal | None = None) -> None:
+        """``sound`` tells which shards are still what they were; pictures in others are not known.
+
+        ``seal`` is what the build seals with: finished shards of a run that sealed otherwise are deleted.
+        """
         self._sound = sound
         self.snapshots = tuple(snapshots)
-        self._tables: list[tuple[pa.Table, Folder]] = []
+        self._tables: list[tuple[pa.Table, Shards]] = []
         for snapshot in self.snapshots:
-            self._remember(snapshot.column(_COLUMNS), snapshot.folder)
+            self._remember(snapshot.column(_COLUMNS), snapshot.shards)
             rejected = snapshot.rejected
             samples = rejected.filter(pa.compute.equal(rejected["what"], "sample"))
-            self._remember(samples.select([*_COLUMNS, "reason", "message"]), snapshot.folder)
-        for path, rows in leftovers(build):
-            self._remember(rows, MappedFolder(str(build), {f"shards/{path.name}": path}))
+            self._remember(samples.select([*_COLUMNS, "reason", "message"]), snapshot.shards)
+        for path, rows in leftovers(build, seal):
+            self._remember(rows, Shards(MappedFolder(str(build), {f"shards/{path.name}": path}), seal))
         self._starts = [0, *accumulate(table.num_rows for table, _ in self._tables)]
         self._order, self._heads = self._index()
         self._answers: dict[tuple[int, str], bool] = {}
@@ -77,12 +82,12 @@ class Memory:
     def __len__(self) -> int:
         return len(self._order)
 
-    def _remember(self, table: pa.Table, folder: Folder) -> None:
+    def _remember(self, table: pa.Table, shards: Shards) -> None:
         known = table.filter(
             pa.compute.and_(pa.compute.is_valid(table["made_from"]), pa.compute.is_valid(table["shard"]))
         )
         if known.num_rows:
-            self._tables.append((known, folder))
+            self._tables.append((known, shards))
 
     def _index(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """The first 8 bytes of each ``made_from``, sorted, and which table and row each is of.
@@ -127,7 +132,7 @@ class Memory:
         """Looked at once a run: even asking whether the file is there costs more than all else about a row."""
         answer = self._answers.get((number, shard))
         if answer is None:
-            answer = self._sound.is_sound(self._tables[number][1], f"shards/{shard}")
+            answer = self._sound.is_sound(self._tables[number][1].folder, f"shards/{shard}")
             self._answers[number, shard] = answer
         return answer
 
@@ -143,7 +148,7 @@ class Memory:
         return rows
 
 
-def _made(row: Row, folder: Folder) -> Made:
-    name, start, size = f"shards/{row['shard']}", row["offset_bytes"], row["size_bytes"]
+def _made(row: Row, shards: Shards) -> Made:
+    read = partial(shards.read, row["shard"], row["offset_bytes"], row["size_bytes"], row["digest"])
     fields = {field: value for field, value in row.items() if field in _MADE_FIELDS}
-    return Made(fields, partial(folder.read_range, name, start, size), row.get("reason"), row.get("message", ""))
+    return Made(fields, read, row.get("reason"), row.get("message", ""))

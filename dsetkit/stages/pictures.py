@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from dsetkit.errors import SnapshotError
+from dsetkit.snapshots.shards import Shards
 from dsetkit.spec.arrow import Row
-from dsetkit.storage.folder import Folder
 
 Place = tuple[str, int, int, str]
 """Shard, offset in it, size, digest: where a picture stands in its snapshot."""
@@ -17,18 +17,18 @@ def place_of(row: Row) -> Place:
     return row["shard"], row["offset_bytes"], row["size_bytes"], row["digest"]
 
 
-def read_picture(folder: Folder, place: Place) -> bytes:
-    """The picture's bytes from a snapshot's folder.
+def read_picture(shards: Shards, place: Place) -> bytes:
+    """The picture's bytes from a snapshot's shards.
 
-    Raises ``SnapshotError`` where they are not the ones that the manifest names.
+    Raises ``SnapshotError`` where they are not the ones that the manifest names, ``TamperError`` of sealed ones.
     """
     shard, start, size, digest = place
-    data = folder.read_range(f"shards/{shard}", start, size)
+    data = shards.read(*place)
     if hashlib.sha256(data).hexdigest() != digest:
         raise SnapshotError(
-            f"the shard {shard} of {folder.url} is damaged: bytes {start} to {start + size} are not the picture "
+            f"the shard {shard} of {shards.folder.url} is damaged: bytes {start} to {start + size} are not the picture "
             f"{digest[:12]}",
-            path=folder.url,
+            path=shards.folder.url,
             hint="Make it anew: dvc repro --force STAGE. See what else is damaged: dsetkit verify.",
         )
     return data

@@ -20,6 +20,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from dsetkit.access.process import no_core_dumps
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -73,6 +75,7 @@ class Processes(Executor):
 def serve() -> NoReturn:
     """Do what comes in on standard input until it ends. Runs in a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who began the work ends it
+    no_core_dumps()  # it holds pictures that may be protected
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not come between
     while True:

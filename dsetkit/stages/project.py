@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsetkit.curation.contract import Contract
 from dsetkit.errors import LockError, NotFoundError, SchemaError
 from dsetkit.spec.base import digest_of
 from dsetkit.spec.lock import Lock, SourceLock, ToolsLock
 from dsetkit.spec.params import Params, SourceParams
+from dsetkit.stages.sealed import Sealing, keys_of
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_document, load_yaml
 from dsetkit.storage.stat_cache import StatCache
 from dsetkit.storage.unfinished import refuse_unfinished
 from dsetkit.storage.url import to_local
+
+if TYPE_CHECKING:
+    from dsetkit.access.opened import ProjectKeys
 
 PARAMS = "params.yaml"
 SOURCES_LOCK = "sources.lock.yaml"
@@ -75,6 +79,15 @@ class Project:
         """Digests of source files by their stat, so that an unchanged file is not read again."""
         self.work.mkdir(parents=True, exist_ok=True)
         return StatCache(self.work / "stat-cache.sqlite")
+
+    def sealing(self, stage: str) -> Sealing:
+        """How a stage (``raw/blood``, ``cleaned``, ...) meets the project's access policy."""
+        return Sealing(self.root, stage, self.keys)
+
+    @cached_property
+    def keys(self) -> ProjectKeys | None:
+        """What the identity at hand may open; None where the project has no access policy."""
+        return keys_of(self.root)
 
     def source(self, name: str) -> SourceParams:
         """The params of one source. Raises ``NotFoundError`` naming those there are."""

@@ -240,8 +240,7 @@ def check_lock(project: Project, name: str, state: SourceState) -> None:
             changes=(),
             hint=f"Lock what is there now: dsetkit update {name}.",
         )
-    current = state.lock()
-    if current == locked:
+    if is_locked(project, name, state):
         return
     lines = difference(project, name, state)
     raise LockError(
@@ -250,6 +249,12 @@ def check_lock(project: Project, name: str, state: SourceState) -> None:
         changes=lines,
         hint=f"Take the new state in: dsetkit update {name}; or put the old files back.",
     )
+
+
+def is_locked(project: Project, name: str, state: SourceState) -> bool:
+    """Whether a source is just what was locked. Raises ``AccessError`` for who has not the keys of a sealed lock."""
+    locked = project.lock.get(name)
+    return locked is not None and project.sealing(f"raw/{name}").stamped(state.lock(), locked) == locked
 
 
 def difference(project: Project, name: str, state: SourceState) -> list[str]:

@@ -60,7 +60,7 @@ def stretches(labels: pa.Table, source: Source, known: Snapshot | None, sound: S
             first = shard["key"][0].as_py().removeprefix(source.prefix)
             start = bisect_left(keys, first, at)
             stop = start + shard.num_rows
-            if stop > count or not sound.is_sound(known.folder, part):
+            if stop > count or not sound.is_sound(known.folder, part.name, part.digest):
                 continue
             if _is_same(labels.slice(start, shard.num_rows), keys[start:stop], shard, source):
                 if at < start:

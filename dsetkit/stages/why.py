@@ -66,7 +66,7 @@ def trace(project: Project, text: str) -> Story:
     places = places or [(f"raw/{name}", project.raw(name)) for name in project.params.sources]
     for stage, place in [*places, ("cleaned", project.cleaned), ("augmented", project.augmented)]:
         try:
-            snapshots.append((stage, open_snapshot(place)))
+            snapshots.append((stage, open_snapshot(place, keys=project.keys)))
         except DsetkitError:
             snapshots.append((stage, None))
     key = _resolve(text, [snapshot for _, snapshot in snapshots if snapshot is not None])

@@ -244,7 +244,7 @@ def test_a_second_run_leaves_the_rows_of_the_first_alone(bench: Bench) -> None:
     bench.add()
     bench.ingest()
     project = bench.project
-    with Build(project, project.cleaned, dict) as first:
+    with Build(project, project.cleaned, dict, stage="cleaned") as first:
         aside = [first.folder.with_name(f"data-cleaned.{name}.arrow") for name in ("kept", "rejected")]
         for path in aside:
             path.write_bytes(b"of the first run")

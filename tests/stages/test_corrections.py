@@ -149,7 +149,10 @@ def test_a_correction_that_comes_while_the_stage_runs_stops_it(built: Bench) -> 
     before = tree_bytes(built.project.cleaned)
     state = {**built.project.state(sections=("clean",), corrections=True)}
     build = Build(
-        built.project, built.project.cleaned, lambda: built.project.state(sections=("clean",), corrections=True)
+        built.project,
+        built.project.cleaned,
+        lambda: built.project.state(sections=("clean",), corrections=True),
+        stage="cleaned",
     )
     build.check()
     write(built, exclude(Workbench(built.project).row(KEYS[0]), WHO))

@@ -180,7 +180,7 @@ def test_the_contract_of_one_label_file_is_for_its_labels_alone(bench: Bench) ->
 
 def test_two_runs_do_not_build_one_snapshot_at_once(bench: Bench) -> None:
     bench.add()
-    with Build(bench.project, bench.project.raw("pets"), dict):
+    with Build(bench.project, bench.project.raw("pets"), dict, stage="raw/pets"):
         with pytest.raises(UsageError, match="another run is building pets right now"):
             bench.ingest()
         assert not (bench.root / "data" / "raw" / "pets").exists()

@@ -1,0 +1,196 @@
+"""Facets through the pipeline: who trains reads pictures and training labels, and learns nothing of the test's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.bench import Bench, picture_bytes, tree_bytes
+
+from dsetkit.access import changes
+from dsetkit.access.identity import Identity, make_identity
+from dsetkit.errors import AccessError, LossError
+from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.snapshots.verify import verify
+from dsetkit.spec.arrow import Row, iter_rows
+from dsetkit.spec.sample import Sample
+from dsetkit.stages import facets as stage_facets
+from dsetkit.stages import protection
+from dsetkit.stages.augment import augment
+from dsetkit.stages.build import StageResult
+from dsetkit.stages.clean import clean
+from dsetkit.stages.executor import open_pool
+from dsetkit.stages.export import export_snapshot
+from dsetkit.stages.facets import reordered
+from dsetkit.stages.ingest import ingest
+from dsetkit.stages.project import Project
+
+NAMES = ("cora", "tom")
+
+
+class Pets:
+    """A project of 30 pictures with boxes, as somebody has it."""
+
+    def __init__(self, root: Path, people: dict[str, Identity]) -> None:
+        self.bench = Bench(root / "project")
+        self.root, self.people = self.bench.root, people
+        for number in range(30):
+            boxes = [("cat" if number % 2 else "dog", [1.0 + n, 2.0, 10.0, 12.0]) for n in range(1 + number % 3)]
+            self.bench.source.put(f"cats_{number:02}.jpg", picture_bytes(number), boxes)
+
+    def build(self) -> list[StageResult]:
+        project = Project(self.root)
+
+        def before(place: Path) -> Snapshot | None:
+            return open_snapshot(place, keys=project.keys) if (place / "snapshot.json").is_file() else None
+
+        with open_pool(1) as pool:
+            return [
+                ingest(project, "pets", pool=pool, memory=before(project.raw("pets"))),
+                clean(project, pool=pool, memory=before(project.cleaned)),
+                augment(project, pool=pool, memory=before(project.augmented)),
+            ]
+
+    def open(self, name: str) -> Snapshot:
+        return open_snapshot(self.root / "data" / name, keys=Project(self.root).keys)
+
+
+@pytest.fixture
+def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pets:
+    monkeypatch.setenv("DSETKIT_STATE", str(tmp_path / "state"))
+    people = {name: make_identity(tmp_path / name, name=name) for name in NAMES}
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(tmp_path / "cora"))
+    made = Pets(tmp_path, people)
+    protection.create_policy(made.root, "cora", people["cora"])
+    made.bench.add()
+    return made
+
+
+def protect(pets: Pets, *names: str) -> None:
+    def change(wanted: changes.Wanted) -> changes.Wanted:
+        keys = pets.people["tom"].public
+        wanted = changes.with_keys(wanted, "tom", age=keys.age, ssh=keys.ssh)
+        wanted = changes.granted(wanted, "tom", "reader", stages=["cleaned", "augmented"])
+        for name in names:
+            wanted = changes.with_facet(wanted, name, stages=["cleaned", "augmented"])
+        return wanted
+
+    protection.change_policy(
+        pets.root, pets.people["cora"], lambda wanted, _: change(wanted), "grant", "x", rotate=lambda _: ()
+    )
+
+
+def rows(snapshot: Snapshot) -> list[Row]:
+    return list(iter_rows(snapshot.iter_tables(), Sample))
+
+
+def test_three_stages(pets: Pets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_facets, "_BUCKET_ROWS", 7)
+    plain = [pets.build()[1].info.counts, pets.build()[2].info.counts]
+    before = {row["source_id"]: row for row in rows(pets.open("cleaned"))}
+    protect(pets, "annotators", "provenance", "test-labels")
+    results = pets.build()
+    assert [results[1].info.counts, results[2].info.counts] == plain
+    for name in ("cleaned", "augmented"):
+        whole = pets.open(name)
+        assert (whole.hidden, verify(whole)) == ((), [])
+    cleaned = pets.open("cleaned")
+    test = cleaned.where(split="test")
+    assert 0 < len(test) < 15
+    for row in rows(cleaned):
+        own = before[row["source_id"]]
+        assert cleaned.original_key(row["key"]) == own["key"]
+        assert (row["key"] == own["key"]) == (row["split"] != "test")
+        assert row["annotations"] == own["annotations"]
+    augmented = pets.open("augmented")
+    names = set(cleaned.column("key")["key"].to_pylist())
+    assert {parent for row in rows(augmented) for parent in row.get("derived_from", ())} <= names
+    assert augmented.original_keys() == cleaned.original_keys()
+    first = tree_bytes(pets.root / "data")
+    again = pets.build()
+    assert tree_bytes(pets.root / "data") == first
+    assert [result.shards_packed for result in again] == [0, 0, 0]
+    assert [result.decoded for result in again] == [0, 0, 0]
+    shutil.rmtree(pets.root / "data")
+    pets.build()
+    assert tree_bytes(pets.root / "data") == first
+
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(tmp_path / "tom"))
+    seen = pets.open("cleaned")
+    assert {facet.name for facet in seen.hidden} == {"annotators", "provenance", "test-labels"}
+    for row in rows(seen):
+        assert "provenance" not in row
+        assert ("annotations" in row) == (row["split"] != "test")
+    with pytest.raises(AccessError):
+        pets.open("raw/pets")
+    with pytest.raises(AccessError), open_pool(1) as pool:
+        augment(Project(pets.root), pool=pool)
+    report = export_snapshot(seen, tmp_path / "out", format="coco")
+    (loss,) = report.refusals
+    assert (loss.code, loss.count) == ("labels-sealed", len(test))
+    assert {loss.code for loss in report.losses} >= {"columns-sealed"}
+    with pytest.raises(LossError, match="test-labels"):
+        export_snapshot(seen, tmp_path / "strict", format="coco", strict=True)
+    assert not (tmp_path / "strict").exists()
+    export_snapshot(seen.where(split="train"), tmp_path / "train", format="coco", strict=True)
+    written = "".join(path.read_text() for path in (tmp_path / "out").rglob("*.json"))
+    for row in rows(seen.where(split="test")):
+        assert row["key"].partition("/")[2] in written
+
+
+def test_other_test_labels_give_the_trainer_the_same_bytes(pets: Pets, tmp_path: Path) -> None:
+    """The pipeline from source to shards: what a trainer can open does not tell which test labels there are."""
+    protect(pets, "test-labels")
+    pets.build()
+    cleaned = pets.open("cleaned")
+    hidden = [cleaned.original_key(sample.key).rpartition("/")[2] for sample in cleaned.where(split="test")]
+    base = {name: pets.open(name).base for name in ("cleaned", "augmented")}
+    before = {name: (snapshot.info, snapshot.fingerprint) for name, snapshot in base.items()}
+    prints = {name: pets.open(name).fingerprint for name in base}
+    for name, box in ((hidden[0], [3.0, 3.0, 0.0, 9.0]), (hidden[1], [5.0, 4.0, 9.0, 9.0])):
+        number = int(name[5:7])  # as many boxes: COCO numbers them through, so others would have other ids
+        pets.bench.source.put(name, picture_bytes(number), [("cat", box)] * (1 + number % 3))
+    pets.bench.params(clean={"max_invalid": 1.0})
+    pets.bench.update()
+    pets.build()
+    for name in base:
+        whole = pets.open(name)
+        assert whole.fingerprint != prints[name]
+        if name == "cleaned":
+            assert whole.info.counts.rejected_annotations > 0
+            assert whole.base.rejected.num_rows == 0
+        after = whole.base.info
+        assert after == before[name][0]
+
+
+def test_raw_under_pseudonyms(pets: Pets) -> None:
+    """Cleaning goes by the own keys, whatever raw calls its samples."""
+    pets.build()
+    before = rows(pets.open("cleaned"))
+
+    def change(wanted: changes.Wanted) -> changes.Wanted:
+        return changes.with_facet(wanted, "names", stages=["raw"], columns=["provenance"], hides_keys=True)
+
+    protection.change_policy(
+        pets.root, pets.people["cora"], lambda wanted, _: change(wanted), "grant", "x", rotate=lambda _: ()
+    )
+    pets.build()
+    raw = pets.open("raw/pets")
+    assert len(raw.original_keys()) == 30
+    assert all("cats" not in key for key in raw.column("key")["key"].to_pylist())
+    assert verify(raw) == []
+    assert [row["row_digest"] for row in rows(pets.open("cleaned"))] == [row["row_digest"] for row in before]
+
+
+def test_reordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_facets, "_BUCKET_ROWS", 4)
+    given = [{"key": f"a/{number:02}", "source_id": str(number)} for number in range(15)]
+    keys = [f"a/{number * 7 % 15:02}x" for number in range(15)]
+    found = list(reordered(given, keys, tmp_path / "aside", None))
+    assert [row["key"] for row, _ in found] == sorted(keys)
+    for row, own in found:
+        number = int(row["source_id"])
+        assert (row["key"], own) == (keys[number], f"a/{number:02}")
+    assert list(tmp_path.iterdir()) == []
+    assert list(reordered([], [], tmp_path / "aside", None)) == []
