@@ -97,7 +97,8 @@ class _Stages:
         if oid is None:
             return None
         if oid not in self._opened:
-            self._opened[oid] = open_recorded(self._objects, oid, f"{self._place} at {self._known[rev].short}")
+            what = f"{self._place} at {self._known[rev].short}"
+            self._opened[oid] = open_recorded(self._objects, oid, what, rev)
         found = self._opened[oid]
         if isinstance(found, DsetkitError):
             raise found

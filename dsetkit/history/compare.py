@@ -18,6 +18,7 @@ from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.diff import Diff, FieldChange, FileChange
 from dsetkit.stages.project import PARAMS
+from dsetkit.stages.sealed import keys_near, keys_of
 from dsetkit.storage.folder import is_local
 
 _DECIDING = ("schemas", "corrections", ":(exclude)schemas/json")
@@ -57,7 +58,7 @@ def open_end(text: str, stage: str | None, root: Path | None, objects: Objects |
                 raise
             is_path = True
     if is_path or root is None:
-        return End(open_snapshot(text), None)
+        return End(open_snapshot(text, keys=keys_near(text)), None)
     place = root / "data" / (stage or "cleaned")
     params = git(root, "show", f"{resolve(root, text)}:./{PARAMS}") or ""
     return End(open_at(place, text, objects=objects), _flat(params), text)
@@ -67,7 +68,7 @@ def open_workspace(stage: str | None, root: Path) -> End:
     """What stands in the workspace now."""
     path = root / PARAMS
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return End(open_snapshot(root / "data" / (stage or "cleaned")), _flat(text))
+    return End(open_snapshot(root / "data" / (stage or "cleaned"), keys=keys_of(root)), _flat(text))
 
 
 def compare(old: str, new: str | None, stage: str | None = None) -> Diff:

@@ -45,7 +45,7 @@ def versions(root: Path, objects: Objects, rev: str = "HEAD") -> Iterator[Versio
         for place, oid in recorded_outputs(lock_at(root, commit.rev) or "").items():
             if place.startswith("data/"):
                 if oid not in opened:
-                    opened[oid] = open_recorded(objects, oid, f"{place} at {commit.short}")
+                    opened[oid] = open_recorded(objects, oid, f"{place} at {commit.short}", commit.rev)
                 stages[place.removeprefix("data/")] = opened[oid]
         yield Version(commit, dict(sorted(stages.items())))
 

@@ -9,7 +9,6 @@ stage has made anew. So a damaged shard or part is deleted from the cache here, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from dsetkit.history.recorded import lock_at, recorded_folders
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.sound import SoundFiles
 from dsetkit.stages.project import Project
+from dsetkit.stages.sealed import is_protected, keys_near
 
 
 def last_output(root: Path, place: Path) -> Snapshot | None:
@@ -29,15 +29,21 @@ def last_output(root: Path, place: Path) -> Snapshot | None:
     """
     if not (root / ".dvc").is_dir():
         return _open_quietly(place)
-    versions = list(_recorded(root, place))
+    versions = _recorded(root, place)
     if not versions:
         return None
+    is_sealed = is_protected(root, place)
+
+    def is_fit(snapshot: Snapshot) -> bool:
+        """What is sealed learns of nothing plain: whoever can commit could have made it."""
+        return snapshot.seals is not None or not is_sealed
+
     sound = SoundFiles(Project(root).stat_cache)
     objects = Objects(root, remote=False)
     try:
-        for oid in dict.fromkeys(versions):
-            snapshot = open_cached(objects, oid, str(place))
-            if snapshot is not None and _drop_damaged(snapshot, sound):
+        for oid, revision in versions.items():
+            snapshot = open_cached(objects, oid, str(place), revision)
+            if snapshot is not None and is_fit(snapshot) and _drop_damaged(snapshot, sound):
                 return snapshot
     finally:
         objects.close()
@@ -46,19 +52,22 @@ def last_output(root: Path, place: Path) -> Snapshot | None:
 
 def _open_quietly(place: Path) -> Snapshot | None:
     try:
-        return open_snapshot(place)
+        return open_snapshot(place, keys=keys_near(place))
     except DsetkitError:
         return None
 
 
-def _recorded(root: Path, place: Path) -> Iterator[str]:
-    """Object ids of the folder that stood at ``place``, newest first."""
+def _recorded(root: Path, place: Path) -> dict[str, str | None]:
+    """Object ids of the folder that stood at ``place``, newest first, and the revision of each; None: none yet."""
     lock = root / "dvc.lock"
-    texts = [lock.read_text(encoding="utf-8") if lock.is_file() else None]
+    texts: list[tuple[str | None, str | None]] = [(None, lock.read_text(encoding="utf-8") if lock.is_file() else None)]
     with suppress(NotFoundError):  # a project may do without git
-        texts += [lock_at(root, revision) for revision in ("HEAD", "MERGE_HEAD")]
-    for text in texts:
-        yield from recorded_folders(text or "", place.relative_to(root).as_posix())
+        texts += [(revision, lock_at(root, revision)) for revision in ("HEAD", "MERGE_HEAD")]
+    found: dict[str, str | None] = {}
+    for revision, text in texts:
+        for oid in recorded_folders(text or "", place.relative_to(root).as_posix()):
+            found.setdefault(oid, revision)
+    return found
 
 
 def _drop_damaged(snapshot: Snapshot, sound: SoundFiles) -> bool:

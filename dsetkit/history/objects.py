@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dsetkit.errors import DsetkitError, NotFoundError, StorageError
+from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.read import Exporter, Snapshot, open_snapshot
 from dsetkit.storage.folder import MappedFolder
 from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, reopened, within
@@ -277,15 +278,20 @@ def recorded_files(objects: Objects, oid: str, what: str) -> dict[str, str]:
     return files
 
 
-def open_object(objects: Objects, oid: str, what: str, *, export: Exporter | None = None) -> Snapshot:
-    """The snapshot of a folder's object. Raises as ``recorded_files`` and ``open_snapshot`` do."""
+def open_object(
+    objects: Objects, oid: str, what: str, *, rev: str | None = None, export: Exporter | None = None
+) -> Snapshot:
+    """The snapshot of a folder's object. Raises as ``recorded_files`` and ``open_snapshot`` do.
+
+    ``rev`` is the revision that recorded it, whose signatures count for a sealed one; None: the workspace.
+    """
     folder = ObjectFolder(what, recorded_files(objects, oid, what), objects)
-    return open_snapshot(folder, export=export, check=False)
+    return open_snapshot(folder, keys=keys_at(objects.root, rev), export=export, check=False)
 
 
-def open_cached(objects: Objects, oid: str, what: str) -> Snapshot | None:
+def open_cached(objects: Objects, oid: str, what: str, rev: str | None = None) -> Snapshot | None:
     """As ``open_object``, but None where there is no snapshot that can be opened."""
     try:
-        return open_object(objects, oid, what)
+        return open_object(objects, oid, what, rev=rev)
     except (DsetkitError, OSError):
         return None

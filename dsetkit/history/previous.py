@@ -50,7 +50,7 @@ def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | Non
     objects = Objects(root, remote=False)
     try:
         for oid, commit in folders:
-            snapshot = open_cached(objects, oid, str(place))
+            snapshot = open_cached(objects, oid, str(place), commit)
             if snapshot is not None and snapshot.fingerprint != fingerprint and _is_readable(snapshot, sound):
                 return Previous(commit, tags_of(root, [commit]).get(commit, ()), snapshot)
     finally:

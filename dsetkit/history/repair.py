@@ -18,9 +18,9 @@ from dsetkit.history.backup.inventory import ListingReader, recorded_versions, t
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import recorded_outputs
 from dsetkit.history.verify import look_at
-from dsetkit.snapshots.opening import files_of, read_info
+from dsetkit.snapshots.envelope import StoredFile
+from dsetkit.snapshots.opening import stored_files
 from dsetkit.spec.issue import Issue
-from dsetkit.spec.snapshot import Part
 from dsetkit.storage.atomic import link_or_copy
 from dsetkit.storage.folder import Folder, LocalFolder
 
@@ -138,10 +138,10 @@ class _Repair:
                 self.inventory.add_listing(oid, parse_listing(data, oid, name))
         return self.inventory.listings.get(oid, {})
 
-    def _wanted(self, place: Path, name: str, files: dict[str, str]) -> list[Part]:
+    def _wanted(self, place: Path, name: str, files: dict[str, str]) -> list[StoredFile]:
         """The files that a snapshot must have; mends ``snapshot.json`` first where it is no good."""
         with suppress(DsetkitError):
-            return list(files_of(read_info(LocalFolder(place))))
+            return list(stored_files(LocalFolder(place)))
         oid = files.get(_INFO)
         if oid is None:
             self._fail(f"{name}/{_INFO}", "dvc.lock records no snapshot there, or the list of its files is lost")
@@ -150,9 +150,9 @@ class _Repair:
             return []
         link_or_copy(self.objects.path(oid), place / _INFO)
         self.done.mended.append(f"{name}/{_INFO}")
-        return list(files_of(read_info(LocalFolder(place))))
+        return list(stored_files(LocalFolder(place)))
 
-    def _mend_part(self, target: Path, name: str, part: Part, oids: list[str]) -> None:
+    def _mend_part(self, target: Path, name: str, part: StoredFile, oids: list[str]) -> None:
         why = ["no version has a file of this name"] if not oids else []
         for oid in dict.fromkeys(oids):
             wrong = self._fetch(oid)
@@ -173,7 +173,7 @@ class _Repair:
         )
 
 
-def _is_part(path: Path, part: Part) -> bool:
+def _is_part(path: Path, part: StoredFile) -> bool:
     try:
         found = hashed(file_blocks(path))
     except DsetkitError:

@@ -118,13 +118,13 @@ def open_at(
     if oid is None:
         there = ", ".join(sorted(recorded)) or "nothing"
         raise NotFoundError(f"{rev} has no {place}", name=place, hint=f"It has {there}.")
-    return open_object(objects or Objects(root), oid, f"{text} at {rev}", export=export)
+    return open_object(objects or Objects(root), oid, f"{text} at {rev}", rev=rev, export=export)
 
 
-def open_recorded(objects: Objects, oid: str, what: str) -> Snapshot | DsetkitError:
-    """The snapshot of a folder's object, or what says why it cannot be opened."""
+def open_recorded(objects: Objects, oid: str, what: str, rev: str) -> Snapshot | DsetkitError:
+    """The snapshot of a folder's object that a revision recorded, or what says why it cannot be opened."""
     try:
-        return open_object(objects, oid, what)
+        return open_object(objects, oid, what, rev=rev)
     except DsetkitError as error:
         return error
 

@@ -10,21 +10,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsetkit.errors import DsetkitError, NotFoundError
+from dsetkit.errors import AccessError, DsetkitError, NotFoundError, TamperError
 from dsetkit.history.backup.copies import Hashed, cache_blocks, hashed, remote_blocks
 from dsetkit.history.backup.inventory import ListingReader, recorded_versions, take_inventory
 from dsetkit.history.objects import ObjectFolder, Objects
 from dsetkit.snapshots.columns import UNFIT
 from dsetkit.snapshots.fingerprint import fingerprint, row_digest
-from dsetkit.snapshots.opening import files_of, read_info
+from dsetkit.snapshots.opening import Opened, read_snapshot, stored_files
 from dsetkit.snapshots.order import in_key_order
 from dsetkit.snapshots.parquet import TableFile
+from dsetkit.snapshots.sealing import Seal
 from dsetkit.snapshots.verify import samples_text
 from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
-from dsetkit.spec.snapshot import ManifestPart, SnapshotInfo
+from dsetkit.spec.snapshot import ManifestPart
 from dsetkit.stages.build import NoProgress, Progress
+from dsetkit.stages.sealed import Unsigned, keys_of
 
 _WORKERS = 4
 _MEND = "Fetch a good copy: dsetkit verify --all --repair (--from BACKUP_URL)."
@@ -43,6 +45,8 @@ class Verified:
     ``row-damaged``, ``fingerprint-wrong``, ``snapshot-unreadable``."""
     bad: list[str] = field(default_factory=list)
     """Objects that are missing or damaged."""
+    sealed: int = 0
+    """Snapshots sealed to this identity: their files were looked at, not what they mean."""
 
 
 def verify_versions(root: Path, objects: Objects, progress: Progress | None = None) -> Verified:
@@ -58,6 +62,8 @@ def verify_versions(root: Path, objects: Objects, progress: Progress | None = No
 class _Everything:
     def __init__(self, root: Path, objects: Objects, progress: Progress) -> None:
         self.objects = objects
+        keys = keys_of(root)
+        self.keys = None if keys is None else Unsigned(keys)
         self.progress = progress
         versions = recorded_versions(root)
         self.inventory, self.lost = take_inventory(versions, ListingReader(objects))
@@ -109,9 +115,10 @@ class _Everything:
             with suppress(DsetkitError, ValueError, OSError, KeyError):
                 folder = ObjectFolder(holder, files, self.objects)
                 keys: list[str] = []
-                for part in read_info(folder).parts:
+                opened = self._open(folder)
+                for part in opened.info.parts:
                     if shard in part.shards:
-                        table = TableFile(folder, part, Sample).read(("key", "shard"))
+                        table = TableFile(folder, part, Sample, opened.seal).read(("key", "shard"))
                         keys += table.filter(pc.equal(table["shard"], shard))["key"].to_pylist()
                 return tuple(dict.fromkeys(keys))
         return ()
@@ -120,12 +127,12 @@ class _Everything:
         what = self.inventory.describe(oid).removeprefix("the list of files of ")
         folder = ObjectFolder(what, files, self.objects)
         try:
-            info = read_info(folder)
+            parts = stored_files(folder)
         except DsetkitError as error:
             self._report("snapshot-unreadable", error.message, None, error.hint)
             return
         whole = True
-        for part in files_of(info):
+        for part in parts:
             file = files.get(part.name)
             found = self.found.get(file or "")
             if file is None:
@@ -136,19 +143,34 @@ class _Everything:
             elif found is not None:
                 continue
             whole = False
-        if whole or not self._lacks_parts(info, files):
-            self._check_meaning(folder, info, what)
+        if whole or not any(
+            files.get(part.name) not in self.found for part in parts if not part.name.startswith("shards/")
+        ):
+            self._check_meaning(folder, what)
 
-    def _lacks_parts(self, info: SnapshotInfo, files: dict[str, str]) -> bool:
-        return any(files.get(part.name) not in self.found for part in info.parts)
+    def _open(self, folder: ObjectFolder) -> Opened:
+        """The document of a snapshot, and its keys. Raises ``AccessError`` where it is sealed to this identity."""
+        return read_snapshot(folder, self.keys)
 
-    def _check_meaning(self, folder: ObjectFolder, info: SnapshotInfo, what: str) -> None:
+    def _check_meaning(self, folder: ObjectFolder, what: str) -> None:
+        try:
+            opened = self._open(folder)
+            info, seal = opened.info, opened.seal
+        except TamperError as error:
+            self._report("snapshot-unreadable", error.message, None, error.hint)
+            return
+        except AccessError:
+            self.done.sealed += 1
+            return
+        except DsetkitError as error:
+            self._report("snapshot-unreadable", error.message, None, error.hint)
+            return
         try:
             for part in info.parts:
-                self._check_rows(folder, part, what)
+                self._check_rows(folder, part, what, seal)
 
             def read(number: int) -> pa.Table:
-                return TableFile(folder, info.parts[number], Sample).read(("key", "row_digest"))
+                return TableFile(folder, info.parts[number], Sample, seal).read(("key", "row_digest"))
 
             digests = (each for table in in_key_order(info.parts, read) for each in table["row_digest"].to_pylist())
             found = fingerprint(digests, info.categories)
@@ -160,13 +182,13 @@ class _Everything:
             said = f"the rows of {what} mean {found}, not {info.fingerprint}"
             self._report("fingerprint-wrong", said, "snapshot.json", _REBUILD)
 
-    def _check_rows(self, folder: ObjectFolder, part: ManifestPart, what: str) -> None:
+    def _check_rows(self, folder: ObjectFolder, part: ManifestPart, what: str, seal: Seal | None) -> None:
         oid = folder.oid(part.name)
         if oid in self.sound_parts:
             return
         self.sound_parts[oid] = True
         wrong = []
-        file = TableFile(folder, part, Sample)
+        file = TableFile(folder, part, Sample, seal)
         for column, said in file.untrue_columns():
             self._report("statistics-untrue", f"{said}, in {what}, column {column}", part.name, _REBUILD)
         for row in iter_rows([file.read()], Sample):

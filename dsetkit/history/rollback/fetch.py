@@ -11,12 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsetkit.errors import DsetkitError, NotFoundError, SnapshotError, StorageError
+from dsetkit.errors import AccessError, DsetkitError, NotFoundError, SnapshotError, StorageError, TamperError
 from dsetkit.history.objects import Objects, recorded_files
 from dsetkit.history.rollback.git import shown
+from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.fingerprint import fingerprint
+from dsetkit.snapshots.opening import read_seals
 from dsetkit.snapshots.read import open_snapshot
+from dsetkit.snapshots.verify_stored import verify_stored
 from dsetkit.storage.atomic import sync_folder
+from dsetkit.storage.folder import Folder, LocalFolder
 from dsetkit.storage.url import check_name
 
 if TYPE_CHECKING:
@@ -111,11 +115,21 @@ def build_file(repo: Repo, objects: Objects, oid: str, place: Path) -> None:
         _sync_copy(place)
 
 
-def check_built(place: Path, what: str) -> None:
-    """Look whether a folder, if it is a snapshot, is whole and means what it says. Raises ``SnapshotError``."""
+def check_built(place: Path, what: str, root: Path, rev: str) -> None:
+    """Look whether a folder, if it is a snapshot of a revision, is whole and means what it says.
+
+    Of one that is sealed to this identity, whether its files are what its envelope says. Raises ``SnapshotError``, and
+    ``TamperError`` for what was not signed then.
+    """
     if not (place / "snapshot.json").exists():
         return
-    snapshot = open_snapshot(place)
+    try:
+        snapshot = open_snapshot(place, keys=keys_at(root, rev))
+    except TamperError:
+        raise
+    except AccessError:
+        check_stored(LocalFolder(place), what)
+        return
     digests = (digest for table in snapshot.iter_tables(("row_digest",)) for digest in table["row_digest"].to_pylist())
     found = fingerprint(digests, snapshot.categories)
     if found != snapshot.fingerprint:
@@ -123,6 +137,18 @@ def check_built(place: Path, what: str) -> None:
             f"{what} does not mean what it says: its rows have the fingerprint {found}, not {snapshot.fingerprint}",
             path=what,
             hint="It was damaged before it was recorded; choose another version. Nothing was changed.",
+        )
+
+
+def check_stored(folder: Folder, what: str) -> None:
+    """Whether the files of a sealed snapshot are what its envelope says. Raises ``SnapshotError``."""
+    seals = read_seals(folder)
+    wrong = [] if seals is None else [item for item in verify_stored(folder, seals) if item.severity == "error"]
+    if wrong:
+        raise SnapshotError(
+            f"{what} is damaged: {wrong[0].file} {wrong[0].message}",
+            path=what,
+            hint="Choose another version, or mend it: dsetkit verify --all --repair. Nothing was changed.",
         )
 
 

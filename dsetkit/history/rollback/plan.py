@@ -174,7 +174,7 @@ def make_plan(old: Version, new: Version, chosen: tuple[set[str], set[str]] | No
         before=before,
         files=files,
         places=tuple(sorted({*places, *(FILES if chosen else ()), *(_join(folder, _IGNORE) for folder in folders)})),
-        left=tuple(sorted({*away, *loose})),
+        left=tuple(sorted(path for path in {*away, *loose} if not path.startswith("access/"))),
         ignores=tuple(ignores),
     )
 

@@ -35,9 +35,11 @@ from dsetkit.history.rollback.journal import Journal
 from dsetkit.history.rollback.locks import dvc_errors, dvc_lock, own_lock
 from dsetkit.history.rollback.moves import finish, recover
 from dsetkit.history.rollback.plan import Plan, Version, Wish, make_plan
+from dsetkit.history.rollback.resign import sign_again
 from dsetkit.history.rollback.stage import choose, merged_files
 from dsetkit.history.rollback.steps import make_steps
 from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.stages.sealed import keys_of, refresh_sealing
 from dsetkit.storage.atomic import sync_folder, written
 from dsetkit.storage.unfinished import JOURNAL, ROLLBACK
 
@@ -119,9 +121,9 @@ class Rollback:
                 continue
             old: Snapshot | None = None
             with suppress(DsetkitError):
-                old = open_snapshot(self.root / path)
+                old = open_snapshot(self.root / path, keys=keys_of(self.root))
             oid = self._coming.get(path)
-            new = None if oid is None else open_recorded(self._objects, oid, f"{path} at {self.rev}")
+            new = None if oid is None else open_recorded(self._objects, oid, f"{path} at {self.rev}", self.rev)
             yield SnapshotChange(path.removeprefix("data/"), old, new)
 
     def files(self) -> dict[str, str]:
@@ -185,6 +187,8 @@ class Rollback:
                     journals.clear(self.root)
             raise
         notes = finish(self.root, journal, rebuild)
+        refresh_sealing(self.root)  # what came back may be of a time without a policy, or with another one
+        notes += sign_again(self.root, [path for path in self._coming if path.startswith("data/")])
         remember(self._repo, self._hashes())
         made = new_head if resolve(self.root, "HEAD") == new_head else None
         if made is not None and is_detached(self.root):

@@ -61,7 +61,7 @@ def make_steps(
             if oid is not None:
                 target = side(root, "new", len(steps))
                 build_folder(repo, objects, folders[path], target)
-                check_built(target, f"{path} of {version}")
+                check_built(target, f"{path} of {version}", root, version)
             steps.append(Step(path, "folder", old=stands(path), new=oid is not None, oid=oid))
             moved.append(path)
             continue

@@ -1,0 +1,36 @@
+"""Signing what a rollback brought back: it is older than what its readers have seen, so it is signed as the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dsetkit.errors import AccessError
+from dsetkit.snapshots.opening import read_seals
+from dsetkit.stages.project import Project
+from dsetkit.stages.sealed import keys_of
+from dsetkit.storage.folder import LocalFolder
+
+
+def sign_again(root: Path, paths: Iterable[str]) -> list[str]:
+    """Signs the sealed snapshots at these paths as far as this identity builds them; notes of what was done or not.
+
+    Raises ``TamperError``, ``StorageError``.
+    """
+    keys = keys_of(root)
+    if keys is None:
+        return []
+    from dsetkit.stages.sign import sign_stage
+
+    signed, notes = [], []
+    for path in sorted(paths):
+        stage = path.removeprefix("data/")
+        if not (root / path / "snapshot.json").is_file() or read_seals(LocalFolder(root / path)) is None:
+            continue
+        try:
+            signed.append(sign_stage(Project(root), keys, stage).stage)
+        except AccessError as error:
+            notes.append(f"{stage} as it stands is not signed: {error}")
+    if signed:
+        notes.append(f"signed again as the newest: {', '.join(signed)}; commit signatures/ and access/audit/ too")
+    return notes
