@@ -14,9 +14,10 @@ from dsetkit.report.numbers.metrics import Metrics, build_metrics, metrics_bytes
 from dsetkit.report.numbers.plots import build_plots
 from dsetkit.report.page.build import build_page
 from dsetkit.report.page.change import Change
+from dsetkit.report.sealed import sealed_report
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import open_snapshot
-from dsetkit.stages.build import Build, NoProgress, Progress, snapshot_state
+from dsetkit.stages.build import Build, NoProgress, Progress
 from dsetkit.stages.project import Project
 from dsetkit.storage.atomic import remove_tree, swap_folder, write_atomic
 
@@ -57,10 +58,10 @@ def run_report(project: Project, *, progress: Progress | None = None) -> ReportR
     ``ChangedError`` where params or inputs changed meanwhile; nothing is replaced then.
     """
     shown = progress or NoProgress()
-    inputs = [*map(project.raw, project.params.sources), project.cleaned, project.augmented]
-    build = Build(
-        project, project.root / PAGE.parent, lambda: {**project.state(sections=SECTIONS), **snapshot_state(inputs)}
-    )
+    inputs = {f"raw/{name}": project.raw(name) for name in project.params.sources}
+    inputs |= {"cleaned": project.cleaned, "augmented": project.augmented}
+    place = project.root / PAGE.parent
+    build = Build(project, place, lambda: project.state(sections=SECTIONS), stage="report", inputs=inputs)
     with build:
         remove_tree(build.folder)
         shown.start("report: counting", None)
@@ -68,25 +69,32 @@ def run_report(project: Project, *, progress: Progress | None = None) -> ReportR
         shown.start("report: the version before", None)
         change = find_change(project)
         shown.start("report: cards", None)
-        _write(build.folder / CARDS, _cards(project, facts))
-        _write(build.folder / PLOTS.name, build_plots(facts))
+        files = {PurePosixPath(CARDS, name): data for name, data in _cards(project, facts).items()}
+        files |= {PLOTS / name: data for name, data in build_plots(facts).items()}
         shown.start("report: page", None)
-        page = build_page(project, facts, change)
+        files |= {PAGE: build_page(project, facts, change), METRICS: metrics_bytes(facts)}
+        seal = build.sealing.seal
+        if seal is not None:
+            files = sealed_report(files, seal)
+        for folder in (PLOTS, PurePosixPath(CARDS)):
+            inside = {path: data for path, data in files.items() if folder in path.parents}
+            _write(build.folder / folder.name, {str(path.relative_to(folder)): data for path, data in inside.items()})
         build.check()
         for folder in (PLOTS, PurePosixPath(CARDS)):
             (project.root / folder).parent.mkdir(parents=True, exist_ok=True)
             swap_folder(build.folder / folder.name, project.root / folder)
-        write_atomic(project.root / PAGE, page)
-        write_atomic(project.root / METRICS, metrics_bytes(facts))
+        for path in (PAGE, METRICS):
+            write_atomic(project.root / path, files[path])
+        build.sealing.finish()
         remove_tree(build.folder)
-    return ReportResult(project.root / PAGE, len(page), facts, build_metrics(facts), change)
+    return ReportResult(project.root / PAGE, len(files[PAGE]), facts, build_metrics(facts), change)
 
 
 def find_change(project: Project) -> Change | None:
     """What differs between the cleaned snapshot and the one of the version before; None without one."""
-    now = open_snapshot(project.cleaned)
+    now = open_snapshot(project.cleaned, keys=project.keys).base
     previous = previous_output(project.root, project.cleaned, now.fingerprint)
-    return None if previous is None else Change(previous, diff(previous.snapshot, now))
+    return None if previous is None else Change(previous, diff(previous.snapshot.base, now))
 
 
 def _cards(project: Project, facts: ProjectFacts) -> dict[str, bytes]:
@@ -96,7 +104,8 @@ def _cards(project: Project, facts: ProjectFacts) -> dict[str, bytes]:
     for place, folder in card_places(project).items():
         found = about[place]
         if found is not None:
-            card = build_card(project.params.card, open_snapshot(place), found, place=relative_place(folder, place))
+            snapshot = open_snapshot(place, keys=project.keys).base
+            card = build_card(project.params.card, snapshot, found, place=relative_place(folder, place))
             files |= {f"{folder.name}/{name}": data for name, data in card.items()}
     return files
 

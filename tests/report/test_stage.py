@@ -99,7 +99,7 @@ def test_a_failure_leaves_the_old_report(built: Bench, monkeypatch: pytest.Monke
 
 def test_two_runs_at_once(built: Bench) -> None:
     with (
-        Build(built.project, built.root / "reports", dict),
+        Build(built.project, built.root / "reports", dict, stage="report"),
         pytest.raises(UsageError, match="another run is building reports right now"),
     ):
         run_report(built.project)

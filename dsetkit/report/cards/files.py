@@ -14,12 +14,14 @@ from dsetkit.formats.loss import LossReport
 from dsetkit.report.cards.croissant import croissant
 from dsetkit.report.cards.readme import export_readme, readme
 from dsetkit.report.facts.collect import SnapshotFacts, collect
+from dsetkit.report.sealed import sealed_report
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.card import DatasetCard
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.snapshot import SnapshotInfo
 from dsetkit.stages.export import export_snapshot
 from dsetkit.stages.project import PARAMS, Project, load_name
+from dsetkit.stages.sealed import keys_of
 from dsetkit.storage.url import to_local
 
 CARDS = "cards"
@@ -100,7 +102,8 @@ def _says_something(card: DatasetCard) -> bool:
 
 
 def _check_card(card: DatasetCard, place: Path, folder: Path, root: Path) -> Iterator[Issue]:
-    snapshot = open_snapshot(place)
+    keys = keys_of(root)
+    snapshot = open_snapshot(place, keys=keys).base
     names = ("README.md", "croissant.json")
     missing = [name for name in names if not (folder / name).is_file()]
     for name in missing:
@@ -113,6 +116,11 @@ def _check_card(card: DatasetCard, place: Path, folder: Path, root: Path) -> Ite
     if missing == list(names):
         return
     made = build_card(card, snapshot, collect(snapshot), place=relative_place(folder, place))
+    seal = None if keys is None else keys.seal_for("report")
+    if seal is not None:
+        paths = {name: PurePosixPath((folder / name).relative_to(root).as_posix()) for name in names}
+        sealed = sealed_report({paths[name]: made[name] for name in names}, seal)
+        made = {name: sealed[paths[name]] for name in names}
     for name in names:
         if name not in missing and (found := (folder / name).read_bytes()) != made[name]:
             other = snapshot.fingerprint.encode() not in found

@@ -194,10 +194,10 @@ def collect_project(project: Project) -> ProjectFacts:
     Raises ``SnapshotError`` where a raw or the cleaned snapshot is absent, or one is damaged.
     """
     names = sorted_sources(list(project.params.sources))
-    raw = {name: collect(open_input(project.raw(name), project.root, f"ingest@{name}")) for name in names}
-    cleaned = collect(open_input(project.cleaned, project.root, "clean"))
+    raw = {name: collect(open_input(project.raw(name), project, f"ingest@{name}").base) for name in names}
+    cleaned = collect(open_input(project.cleaned, project, "clean").base)
     is_augmented = (project.augmented / "snapshot.json").is_file()
-    augmented = collect(open_input(project.augmented, project.root, "augment")) if is_augmented else None
+    augmented = collect(open_input(project.augmented, project, "augment").base) if is_augmented else None
     return ProjectFacts(raw, cleaned, augmented)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsetkit.snapshots.parquet import TableFile
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.arrow import keep_annotations, outside_mask
-from dsetkit.spec.sample import Rejected
 
 
 def count_rejected(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
@@ -17,11 +15,11 @@ def count_rejected(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
     An annotation whose object is not in the frame does not count, as among those kept.
     Raises ``SnapshotError`` where ``rejected.parquet`` is damaged.
     """
-    part = snapshot.info.rejected
-    if part is None:
+    file = snapshot.rejected_file
+    if file is None:
         return {}, {}
     names = ("what", "reason", "annotations.kind", "annotations.track.outside")
-    table = TableFile(snapshot.folder, part, Rejected).read(names)
+    table = file.read(names)
     samples = table.filter(pc.equal(table["what"], "sample"))
     alone = keep_annotations(table.filter(pc.equal(table["what"], "annotation")), lambda items: ~outside_mask(items))
     held = pc.list_value_length(alone["annotations"])

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from dsetkit.errors import SnapshotError
 from dsetkit.report.drawing.overlay import Painter
-from dsetkit.snapshots.parquet import TableFile
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.arrow import Row, rows_from_table
 from dsetkit.spec.key import sort_key
@@ -46,9 +45,12 @@ class Shelf:
         """Of exactly the sources that params name. Raises ``SnapshotError`` where raw or cleaned are absent."""
         augmented = project.augmented
         return cls(
-            {name: open_snapshot(project.raw(name)) for name in sorted_sources(list(project.params.sources))},
-            open_snapshot(project.cleaned),
-            open_snapshot(augmented) if (augmented / "snapshot.json").is_file() else None,
+            {
+                name: open_snapshot(project.raw(name), keys=project.keys).base
+                for name in sorted_sources(list(project.params.sources))
+            },
+            open_snapshot(project.cleaned, keys=project.keys).base,
+            open_snapshot(augmented, keys=project.keys).base if (augmented / "snapshot.json").is_file() else None,
         )
 
     def stages(self) -> Iterator[tuple[str, Snapshot]]:
@@ -82,23 +84,23 @@ def reader_of(snapshot: Snapshot, row: Row) -> Callable[[], bytes]:
 
 def turned_away(snapshot: Snapshot) -> list[Turned]:
     """All rows of its ``rejected.parquet``, without what they carry. Raises ``SnapshotError``."""
-    part = snapshot.info.rejected
-    if part is None:
+    file = snapshot.rejected_file
+    if file is None:
         return []
-    table = TableFile(snapshot.folder, part, Rejected).read(_HEAD)
+    table = file.read(_HEAD)
     columns = [table[name].to_pylist() for name in _HEAD]
     return [Turned(at, *values) for at, values in enumerate(zip(*columns, strict=True))]
 
 
 def turned_rows(snapshot: Snapshot, places: Iterable[int]) -> dict[int, Row]:
     """The whole rows at some places of ``rejected.parquet``, one row group in memory at a time."""
-    part = snapshot.info.rejected
+    file = snapshot.rejected_file
     left = sorted(set(places))
     found: dict[int, Row] = {}
-    if part is None or not left:
+    if file is None or not left:
         return found
     start = 0
-    for table in TableFile(snapshot.folder, part, Rejected).read_groups():
+    for table in file.read_groups():
         here = [place for place in left if start <= place < start + table.num_rows]
         if here:
             chosen = table.take(pa.array([place - start for place in here]))
