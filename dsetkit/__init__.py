@@ -82,12 +82,13 @@ def open(path: str | os.PathLike[str], *, rev: str | None = None) -> Snapshot:
 
         return open_at(path, rev, export=export_with_card)
     from dsetkit.snapshots.read import open_snapshot
+    from dsetkit.stages.sealed import keys_near
     from dsetkit.storage.unfinished import refuse_unfinished
     from dsetkit.storage.url import to_local
 
     if (local := to_local(os.fspath(path))) is not None:
         refuse_unfinished(local)
-    return open_snapshot(path, export=export_with_card)
+    return open_snapshot(path, keys=keys_near(path), export=export_with_card)
 
 
 if not TYPE_CHECKING:  # so that type checkers know a name that is not there

@@ -9,7 +9,20 @@ import sys
 import typer
 
 import dsetkit
-from dsetkit.cli import backup, corrections, labels, look, rollback, show, sources, stages, verify, versions
+from dsetkit.cli import (
+    access,
+    backup,
+    corrections,
+    labels,
+    look,
+    rollback,
+    show,
+    signatures,
+    sources,
+    stages,
+    verify,
+    versions,
+)
 from dsetkit.cli.output import Output
 from dsetkit.errors import DsetkitError
 
@@ -46,6 +59,8 @@ corrections.register(app)
 versions.register(app)
 backup.register(app)
 rollback.register(app)
+access.register(app)
+signatures.register(app)
 
 
 def run() -> None:

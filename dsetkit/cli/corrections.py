@@ -300,7 +300,7 @@ def _box(project: Project, row: Row, text: str) -> list[float]:
         ) from None
     raw, seen = _size(row), _size(row)
     if (project.cleaned / "snapshot.json").is_file():
-        cleaned = open_snapshot(project.cleaned)
+        cleaned = open_snapshot(project.cleaned, keys=project.keys)
         if row["key"] in cleaned:
             seen = _size(cleaned.row(row["key"]))
     if raw is None or seen is None or seen == raw:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dsetkit.cli.blocks import IN_ASCII
 from dsetkit.cli.words import one_line, printable
-from dsetkit.errors import CheckError, DsetkitError, LossError
+from dsetkit.errors import AccessError, CheckError, DsetkitError, LossError
 from dsetkit.spec.issue import Issue
 
 _SHORTEST = 12
@@ -91,6 +91,7 @@ class Output:
         """What went wrong and what to do, on stderr; under ``--json`` as a document on stdout."""
         issues = error.issues if isinstance(error, CheckError) else ()
         losses = error.losses if isinstance(error, LossError) else ()
+        access = {"subject": error.subject, "grantors": list(error.grantors)} if isinstance(error, AccessError) else {}
         if self.as_json:
             self.json(
                 {
@@ -100,6 +101,7 @@ class Output:
                         "hint": error.hint,
                         "issues": [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues],
                         "losses": [getattr(loss, "to_row", lambda: str(loss))() for loss in losses],  # noqa: B023
+                        **access,
                     }
                 }
             )

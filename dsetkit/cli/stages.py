@@ -18,6 +18,7 @@ from dsetkit.stages.augment import augment as run_augment
 from dsetkit.stages.build import StageResult
 from dsetkit.stages.clean import clean as run_clean
 from dsetkit.stages.executor import open_pool
+from dsetkit.stages.facets import readable_before
 from dsetkit.stages.ingest import ingest as run_ingest
 from dsetkit.stages.project import Project
 
@@ -53,7 +54,8 @@ def clean(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
     previous = previous_output(project.root, project.cleaned, "")
     before = previous.snapshot if previous is not None else memory
     moved = None if before is None else renumbered(before.categories, result.info.categories)
-    show_result(output, result, () if moved is None else (moved,))
+    said = [] if moved is None else [moved]
+    show_result(output, result, [*said, *readable_before(project, "cleaned", before)])
 
 
 def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
@@ -63,7 +65,9 @@ def augment(workers: int | None = WORKERS, as_json: bool = JSON) -> None:
     memory = last_output(project.root, project.augmented)
     with open_pool(workers) as pool, output.progress() as progress:
         result = run_augment(project, pool=pool, memory=memory, progress=progress)
-    show_result(output, result)
+    previous = previous_output(project.root, project.augmented, "")
+    before = memory if previous is None else previous.snapshot
+    show_result(output, result, readable_before(project, "augmented", before))
 
 
 def report(as_json: bool = JSON) -> None:

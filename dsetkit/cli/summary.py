@@ -12,6 +12,7 @@ from dsetkit.cli.blocks import bar, sparkline
 from dsetkit.cli.output import Output
 from dsetkit.cli.words import in_order, measured_text, plural, size_text, turned_away
 from dsetkit.report.facts.collect import SnapshotFacts, collect
+from dsetkit.snapshots.html import hidden_text
 from dsetkit.snapshots.read import Snapshot
 
 CATEGORIES = 20
@@ -25,6 +26,8 @@ def show_summary(output: Output, snapshot: Snapshot, *, all_categories: bool = F
     """Print it. Only columns are read, so it takes about a second for 100,000 samples. Raises ``SnapshotError``."""
     facts = collect(snapshot)
     _show_head(output, facts)
+    for facet in snapshot.hidden:
+        output.line(f"  {hidden_text(facet)}", "yellow")
     _show_splits(output, facts)
     _show_categories(output, facts, None if all_categories else CATEGORIES)
     _show_measured(output, facts, snapshot)

@@ -14,15 +14,18 @@ import dsetkit
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON, REV
 from dsetkit.cli.words import plural
-from dsetkit.errors import NotFoundError, SnapshotError, StorageError, UsageError
+from dsetkit.errors import AccessError, NotFoundError, SnapshotError, StorageError, TamperError, UsageError
 from dsetkit.history.objects import Objects
 from dsetkit.history.repair import Repaired, repair_outputs, repair_versions, repair_workspace
 from dsetkit.history.revisions import find_project, snapshots_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.report.cards.files import card_places, check_cards, project_of
+from dsetkit.snapshots.opening import read_seals
 from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.snapshots.verify_stored import verify_stored
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.project import Project
+from dsetkit.stages.sealed import keys_near
 from dsetkit.storage.folder import Folder, open_folder
 
 _MOST_NAMED = 20
@@ -81,7 +84,7 @@ def verify(
         output.json({"repaired": mended, "issues": documents} if repair else documents)
     elif in_workspace and not repair and any(issue.severity == "error" for issue in found.issues):
         output.line("Good copies, where DVC or a backup has them: dsetkit verify --repair (--from BACKUP_URL)", "dim")
-    raise typer.Exit(1 if issues else 0)
+    raise typer.Exit(1 if any(issue.severity != "info" for issue in issues) else 0)
 
 
 def _look_at_snapshots(output: Output, path: str | None, rev: str | None, *, broken: bool) -> _Found:
@@ -89,10 +92,14 @@ def _look_at_snapshots(output: Output, path: str | None, rev: str | None, *, bro
     found = _Found([], [], [])
     for place in _places(path) if rev is None else _places_at(path, rev):
         name = _short(place) if rev is None else f"{_short(place)} at {rev}"
-        opened = partial(open_snapshot, place, check=False) if rev is None else partial(dsetkit.open, place, rev=rev)
+        opened: Callable[[], Snapshot]
+        if rev is None:
+            opened = partial(open_snapshot, place, keys=keys_near(place), check=False)
+        else:
+            opened = partial(dsetkit.open, place, rev=rev)
         with output.progress() as progress:
             progress.start(f"verifying {name}", None)
-            issues = _issues_of(opened, broken or rev is not None)
+            issues = _issues_of(opened, broken or rev is not None, place if rev is None else None)
         found.issues.extend(issues)
         if not issues:
             found.sound.append(Path(place).resolve())
@@ -110,6 +117,8 @@ def _look_at_versions(output: Output) -> _Found:
     finally:
         objects.close()
     what = f"{plural(done.versions, 'version')}, {plural(done.snapshots, 'snapshot')}, {plural(done.objects, 'object')}"
+    if done.sealed:
+        what += f" ({done.sealed} sealed to you: their files alone were looked at)"
     _show(output, what, done.issues)
     return _Found(done.issues, [], done.bad)
 
@@ -188,10 +197,21 @@ def _places_at(path: str | None, rev: str) -> list[str]:
     return places
 
 
-def _issues_of(opened: Callable[[], Snapshot], broken: bool) -> list[Issue]:
-    """What is wrong with a snapshot; ``broken``: also that it cannot be opened."""
+def _issues_of(opened: Callable[[], Snapshot], broken: bool, place: str | None) -> list[Issue]:
+    """What is wrong with a snapshot; ``broken``: also that it cannot be opened.
+
+    ``place``: where it stands; of one that is sealed to this identity its files are looked at then.
+    """
     try:
         return dsetkit.verify(opened())
+    except TamperError as error:
+        return [Issue(code="snapshot-tampered", message=error.message, hint=error.hint)]
+    except AccessError:
+        folder = None if place is None else open_folder(place)
+        seals = None if folder is None else read_seals(folder)
+        if folder is None or seals is None:
+            raise
+        return verify_stored(folder, seals)
     except (SnapshotError, StorageError, NotFoundError) as error:
         if not broken:
             raise

@@ -39,7 +39,7 @@ def test_nothing_is_opened_found_or_built_meanwhile(project: Path) -> None:
             dsetkit.open(place)
     with pytest.raises(UsageError, match="rollback was interrupted"):
         Project.find(project)
-    build = Build(Project(project), project / "data" / "cleaned", lambda: ())
+    build = Build(Project(project), project / "data" / "cleaned", dict, stage="cleaned")
     with pytest.raises(UsageError, match="rollback was interrupted"), build:
         pass
     assert [path.name for path in (project / "data").iterdir()] == ["cleaned"]

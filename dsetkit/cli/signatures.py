@@ -1,0 +1,224 @@
+"""``sign``, and of ``access``: ``audit`` and ``iam``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import typer
+
+from dsetkit.access import audit as chains
+from dsetkit.access.iam import Place, bucket_policies, overlaps, parse_place
+from dsetkit.access.identity import load_identity
+from dsetkit.access.opened import ProjectKeys
+from dsetkit.access.policy import read_chain
+from dsetkit.access.signing import GIT_NAMESPACE
+from dsetkit.cli.access_identity import access_app
+from dsetkit.cli.access_words import IDENTITY, first_sight
+from dsetkit.cli.output import Output
+from dsetkit.cli.sources import JSON
+from dsetkit.cli.words import plural, size_text
+from dsetkit.errors import UsageError
+from dsetkit.history.anchors import read_anchors, write_anchor
+from dsetkit.history.remote_places import stage_remotes
+from dsetkit.report.sealed import sealed_for, unsealed
+from dsetkit.spec.issue import Issue
+from dsetkit.spec.policy import PROJECT_STAGES, check_stage
+from dsetkit.stages.project import Project
+from dsetkit.stages.sign import sign_stage, standing_stages
+
+_MOST = 20
+
+
+class Provider(StrEnum):
+    """Who stores."""
+
+    S3 = "s3"
+
+
+def sign(
+    stage: list[str] = typer.Argument(
+        None, metavar="[STAGE]...", help="raw/SOURCE, cleaned, augmented; all by default."
+    ),
+    identity: Path | None = IDENTITY,
+    as_json: bool = JSON,
+) -> None:
+    """Sign snapshots as they stand here.
+
+    Writes signatures/STAGE.json (an in-toto statement with SLSA provenance) and signatures/STAGE.sig. Builds sign what
+    they make; this is for snapshots whose signer is a builder no more, and for plain ones, which admins sign.
+    """
+    output = Output(as_json=as_json)
+    project = Project.find()
+    stages = list(stage or ()) or standing_stages(project)
+    if not stages:
+        raise UsageError("No snapshot stands here", hint="Build it first: dvc repro; or fetch it: dvc pull.")
+    keys = ProjectKeys(project.root, load_identity(identity))
+    done = [sign_stage(project, keys, name) for name in stages]
+    if as_json:
+        output.json([asdict(one) for one in done])
+        return
+    first_sight(output, keys.chain)
+    for one in done:
+        output.line(f"{one.stage}: version {one.version}, signed by {one.signer}")
+    output.line("Next: commit signatures/.")
+
+
+@access_app.command()
+def audit(
+    verify: bool = typer.Option(False, "--verify", help="Check all chains and anchors; exit code 1 if one is wrong."),
+    anchor: bool = typer.Option(False, "--anchor", help="Make a signed tag that lists how far all chains go."),
+    most: int = typer.Option(_MOST, "--max", "-n", min=1, help="Show at most so many entries, the newest."),
+    identity: Path | None = IDENTITY,
+    as_json: bool = JSON,
+) -> None:
+    """Show who did what; verify that it is whole.
+
+    Each principal has a chain of entries that only they can sign. An end that was cut off is found against anchors, and
+    against what you have seen. Chains are verified in any case; --anchor needs your identity.
+    """
+    output = Output(as_json=as_json)
+    root = Project.find().root
+    chain = read_chain(root, is_whole=verify)
+    found = chains.verify_chains(root, chain, read_anchors(root))
+    errors = [issue for issue in found.issues if issue.severity == "error"]
+    made = None
+    if anchor and not errors:
+        me = load_identity(identity)
+        name = chains.require_principal(chain, me)
+        text = chains.anchor_text(chain, name, found.heads)
+        made = write_anchor(root, text, name, lambda data: me.sign(data, GIT_NAMESPACE))
+    if as_json:
+        output.json(
+            {
+                "entries": [one.entry.model_dump(mode="json") for one in found.entries],
+                "heads": {name: head._asdict() for name, head in found.heads.items()},
+                "anchors": [*found.anchors, *([made] if made else [])],
+                "made": made,
+                "is_whole": not errors,
+                "issues": [issue.model_dump(mode="json", exclude_defaults=True) for issue in found.issues],
+            }
+        )
+        raise typer.Exit(1 if errors else 0)
+    first_sight(output, chain)
+    if not verify and not anchor:
+        rows = [
+            (one.entry.at, one.entry.principal, one.entry.act, one.entry.subject, f"policy {one.entry.policy.version}")
+            for one in found.entries[-most:]
+        ]
+        output.table(["at", "who", "act", "what", "under"], rows, short=(3,))
+        if len(found.entries) > most:
+            output.line(f"and {plural(len(found.entries) - most, 'older entry').replace('entrys', 'entries')}", "dim")
+    state = "are whole" if not errors else "are not what was signed"
+    what = f"{plural(len(found.heads), 'chain')}, {len(found.entries)} entries, {plural(len(found.anchors), 'anchor')}"
+    if verify or errors:
+        output.heading(f"{what}: {state}")
+    if made:
+        output.line(f"made the tag {made}; push it: git push origin {made}")
+    output.issues(found.issues)
+    raise typer.Exit(1 if errors else 0)
+
+
+@access_app.command()
+def iam(
+    provider: Provider = typer.Option(Provider.S3, "--provider", help="Who stores: s3."),
+    account: str = typer.Option("000000000000", "--account", help="12 digits: its IAM users are the principals."),
+    remote: list[str] = typer.Option(
+        [], "--remote", metavar="STAGE=URL", help="Where a stage is: cleaned=s3://BUCKET/PREFIX; repeatable."
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Print bucket policies made from the policy.
+
+    Readers may fetch and list, builders send too, admins delete and set the policy of the bucket; all others nothing.
+    The users of the account must be called as the principals are. Without --remote, places are the remotes of DVC:
+    `remote:` of a stage's output in dvc.yaml, else the default one. One policy is printed as it is, to be handed on;
+    several by bucket.
+    """
+    output = Output(as_json=as_json)
+    root = Project.find().root
+    policy = read_chain(root).policy
+    places = _given(remote) if remote else _from_dvc(root)
+    policies = bucket_policies(policy, places, account=account)
+    warnings = [
+        Issue(
+            code="shared-place",
+            severity="warning",
+            message=f"{first} and {second} share a place, so their readers fetch the sealed objects of both",
+            hint="Keys still decide who reads them. To part them: dvc remote add, and `remote:` of the output.",
+        )
+        for first, second in overlaps(policy, places)
+    ]
+    if as_json:
+        told = {stage: f"s3://{place.bucket}/{place.prefix}".rstrip("/") for stage, place in places.items()}
+        issues = [issue.model_dump(mode="json", exclude_defaults=True) for issue in warnings]
+        output.json({"provider": provider.value, "places": told, "policies": policies, "issues": issues})
+        return
+    output.json(next(iter(policies.values())) if len(policies) == 1 else policies)
+    for issue in warnings:
+        typer.echo(issue.describe(), err=True)
+
+
+def _given(remotes: list[str]) -> dict[str, Place]:
+    places: dict[str, Place] = {}
+    for text in remotes:
+        stage, is_given, url = text.partition("=")
+        try:
+            check_stage(stage)
+        except ValueError as error:
+            raise UsageError(f"--remote {text}: {error}", hint="Write it as cleaned=s3://BUCKET/PREFIX.") from None
+        if not is_given:
+            raise UsageError(f"--remote {text} names no place", hint="Write it as cleaned=s3://BUCKET/PREFIX.")
+        places[stage] = parse_place(url)
+    return places
+
+
+def _from_dvc(root: Path) -> dict[str, Place]:
+    found: Mapping[str, str | None] = stage_remotes(root)
+    places = {stage: parse_place(url) for stage, url in found.items() if url is not None and url.startswith("s3://")}
+    if not places:
+        raise UsageError(
+            "No stage has a remote in S3",
+            hint="Name places: --remote cleaned=s3://BUCKET/PREFIX; or make a remote: dvc remote add.",
+        )
+    order: dict[str, Any] = {stage: number for number, stage in enumerate(PROJECT_STAGES)}
+    return dict(sorted(places.items(), key=lambda item: (order.get(item[0].partition("/")[0], 9), item[0])))
+
+
+@access_app.command()
+def unseal(
+    path: Path = typer.Argument(metavar="FILE", help="reports/report.html, reports/metrics.json, a card."),
+    out: Path = typer.Argument(metavar="OUT", help="Where the plain file goes; never within data/."),
+    identity: Path | None = IDENTITY,
+    as_json: bool = JSON,
+) -> None:
+    """Write a sealed file of the report in plain.
+
+    What is written is readable to whoever gets it: delete it when you have looked at it, and do not commit it.
+    """
+    project = Project.find()
+    inside = PurePosixPath(os.path.relpath(path.resolve(), project.root.resolve()))
+    if inside.parts[0] not in ("reports", "cards") or not path.is_file():
+        raise UsageError(f"{path} is no file of a report", hint="Name one of reports/ or cards/ of this project.")
+    if out.exists():
+        raise UsageError(f"{out} is there already", hint="Name a file that is not there.")
+    keys = ProjectKeys(project.root, load_identity(identity))
+    data = path.read_bytes()
+    domain, epoch = sealed_for(inside, data)
+    plain = unsealed(inside, data, keys.seal_in(domain, epoch, "report"))
+    out.touch(mode=0o600, exist_ok=False)
+    out.write_bytes(plain)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.json({"file": str(out), "size_bytes": len(plain), "domain": domain, "epoch": epoch})
+    else:
+        output.line(f"wrote {out} ({size_text(len(plain))}), in plain: for your eyes only")
+
+
+def register(app: typer.Typer) -> None:
+    """Put this room's command on the application."""
+    app.command()(sign)
