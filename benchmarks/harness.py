@@ -60,7 +60,8 @@ class Contest:
     The first contender is dsetkit's; ratios are the others' seconds over its seconds. ``prepare(folder, quick)`` makes
     the input in an empty folder, the same bytes on every run, and returns facts about it; it runs in a process of its
     own, so that what it needs does not count. ``target`` is the wanted ratio of the total for each peer; ``limits``
-    are the largest values facts of dsetkit's contender may have (``peak_rss_bytes`` is the harness's own measure).
+    are the largest values facts of dsetkit's contender may have (``peak_rss_bytes`` is the harness's own measure);
+    ``at_most`` are the largest ratios wanted, by contender and step, where one does more than dsetkit's on purpose.
     ``server(scratch)`` is entered around every run of every contender, fresh each time, and yields environment
     variables for it. With ``keeps_scratch`` what contenders wrote is deleted when all contests are over: file systems
     as ext4 make files many times slower for minutes after thousands were deleted. ``bound`` says in a paragraph what
@@ -74,6 +75,7 @@ class Contest:
     contenders: Sequence[Contender]
     bound: str
     limits: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[tuple[str, str], float] = field(default_factory=dict)
     server: Callable[[Path], AbstractContextManager[Mapping[str, str]]] | None = None
     keeps_scratch: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -68,6 +69,11 @@ def missed(outcome: Outcome) -> list[str]:
         reached = ratio(outcome.runs[peer], ours, TOTAL)
         if reached is None or reached.median < wanted:
             found.append(f"{wanted:g}× {peer} was wanted, {reached.median if reached else 0:.2f}× was reached")
+    for (peer, step), limit in contest.at_most.items():
+        reached = ratio(outcome.runs[peer], ours, step)
+        if reached is None or reached.median > limit:
+            median = reached.median if reached else math.inf
+            found.append(f"{step}, {peer} is {median:.2f}×, at most {limit:g}× was wanted")
     for fact, limit in contest.limits.items():
         most = max(_fact(run, fact) for run in ours)
         if most > limit:
@@ -105,6 +111,7 @@ def section(outcome: Outcome) -> str:
         f"peak memory ≤ {limit / 2**20:,.0f} MiB" if fact == "peak_rss_bytes" else f"{fact} ≤ {limit:g}"
         for fact, limit in contest.limits.items()
     ]
+    wanted += [f"{step}, {peer} ≤ {limit:g}×" for (peer, step), limit in contest.at_most.items()]
     outcome_words = "; ".join(missed(outcome)) or "reached"
     if outcome.is_quick:
         lines += ["", "A quick run: these times are not judged and say nothing."]

@@ -195,6 +195,16 @@ def test_what_was_missed_is_said() -> None:
     assert results.missed(outcome([1.0], [5.0], target={"peer": 3.0}, limits={"out_bytes": 5})) == []
 
 
+def test_a_step_that_may_cost_more_has_a_largest_ratio() -> None:
+    held = outcome([1.0], [1.2], at_most={("peer", "read"): 1.15, ("peer", "write"): 1.0})
+    assert results.missed(held) == ["read, peer is 1.20×, at most 1.15× was wanted"]
+    assert "Wanted: read, peer ≤ 1.15×, write, peer ≤ 1×: read, peer is 1.20×" in results.section(held)
+    assert results.missed(outcome([1.0], [1.1], at_most={("peer", "read"): 1.15})) == []
+    assert results.missed(outcome([1.0], [1.1], at_most={("peer", "draw"): 2.0})) == [
+        "draw, peer is inf×, at most 2× was wanted"
+    ]
+
+
 def test_a_section_shows_steps_ratios_and_what_was_reached() -> None:
     text = results.section(outcome([1.0, 2.0], [5.0, 6.0], target={"peer": 2.0}))
     assert "Input: files 1,000. Rounds: 2." in text
@@ -233,7 +243,7 @@ def test_every_contest_says_what_it_must() -> None:
         assert held.bound.strip(), f"{name} does not say what bounds it"
         names = [contender.name for contender in held.contenders]
         assert names[0] == "dsetkit"
-        assert set(held.target) <= set(names[1:])
+        assert {*held.target, *(peer for peer, _ in held.at_most)} <= set(names[1:])
 
 
 def test_an_unknown_contest_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
