@@ -1,0 +1,115 @@
+"""Rolling back a sealed project: what comes back is older than what was seen, so it is signed as the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.once import made_once
+from support.protected import Protected
+from support.versions import commit, sh
+
+import dsetkit
+from dsetkit.access.audit import verify_chains
+from dsetkit.access.policy import read_chain
+from dsetkit.access.statement import read_statement, reader_of
+from dsetkit.errors import TamperError
+from dsetkit.history.rollback.resign import sign_again
+from dsetkit.history.rollback.run import open_rollback
+
+pytestmark = pytest.mark.slow
+
+STAGES = ("augmented", "cleaned", "raw/pets")
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``v1`` and ``v2`` are sealed in the same epoch, with another box each."""
+
+    def build(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            made = Protected.make(folder, pictures=4)
+            made.become("cora", patch)
+            sh(made.root, "git", "init", "-q")
+            sh(made.root, "dvc", "init", "-q")
+            made.protect()
+            for name, width in (("v1", 18.0), ("v2", 22.0)):
+                made.put(0, (4.0, 4.0, width, 16.0))
+                made.update()
+                made.build()
+                sh(made.root, "dvc", "commit", "-q", "-f", "ingest@pets", "clean", "augment")
+                commit(made.root, name, name)
+
+    return made_once(tmp_path_factory, "sealed-rollback", build)
+
+
+@pytest.fixture
+def project(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Protected:
+    return Protected.copy(kept, tmp_path, monkeypatch)
+
+
+def roll(project: Protected, rev: str) -> tuple[str, ...]:
+    with open_rollback(project.root, rev) as rolling:
+        return rolling.run().notes
+
+
+def versions(project: Protected) -> dict[str, int]:
+    found = {stage: read_statement(reader_of(project.root), stage) for stage in STAGES}
+    return {stage: signed.statement.parameters.version for stage, signed in found.items() if signed is not None}
+
+
+def test_what_comes_back_is_signed_as_the_newest(project: Protected) -> None:
+    places = {stage: project.root / "data" / stage for stage in STAGES}
+    then = {stage: dsetkit.open(place, rev="v1").fingerprint for stage, place in places.items()}
+    now = {stage: dsetkit.open(place).fingerprint for stage, place in places.items()}
+    assert versions(project) == dict.fromkeys(STAGES, 2)
+    notes = roll(project, "v1")
+    said = f"signed again as the newest: {', '.join(STAGES)}; commit signatures/ and access/audit/ too"
+    assert said in notes
+    assert {stage: dsetkit.open(place).fingerprint for stage, place in places.items()} == then
+    assert then["cleaned"] != now["cleaned"]
+    assert versions(project) == dict.fromkeys(STAGES, 3)
+    chain = read_chain(project.root)
+    signed = [one.entry for one in verify_chains(project.root, chain).entries if one.entry.act == "sign"]
+    assert [entry.subject for entry in signed] == list(STAGES)
+
+
+def test_of_an_epoch_before_it_is_not_signed(project: Protected) -> None:
+    project.act(lambda wanted: wanted, rotate=("d1",))
+    project.build()
+    sh(project.root, "dvc", "commit", "-q", "-f", "ingest@pets", "clean", "augment")
+    commit(project.root, "rotated", "v3")
+    notes = roll(project, "v2")
+    for stage in STAGES:
+        (told,) = [note for note in notes if note.startswith(f"{stage} as it stands is not signed: ")]
+        assert "not sealed as the policy says now" in told
+        with pytest.raises(TamperError):
+            dsetkit.open(project.root / "data" / stage)
+    assert not any("signed again" in note for note in notes)
+    assert len(dsetkit.open(project.root / "data/cleaned", rev="v2")) == 4
+
+
+def test_who_builds_nothing_signs_nothing(project: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = versions(project)
+    project.grant("tom", "cleaned")
+    project.become("tom", monkeypatch)
+    notes = sign_again(project.root, ["data/cleaned", "data/absent"])
+    assert len(notes) == 1
+    assert notes[0].startswith("cleaned as it stands is not signed: ")
+    assert versions(project) == before
+
+
+def test_nothing_is_signed_that_is_plain_or_without_a_policy(
+    project: Protected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Protected.make(tmp_path / "plain", pictures=2)
+    plain.build()
+    paths = ["data/cleaned", "data/raw/pets"]
+    assert sign_again(plain.root, paths) == []
+    plain.protect(stages=())
+    assert sign_again(plain.root, paths) == []
+    assert not (plain.root / "signatures").exists()
+    project.become(None, monkeypatch)
+    notes = sign_again(project.root, ["data/cleaned"])  # a rollback is done by then: a note, and no error
+    assert len(notes) == 1
+    assert "No identity is named" in notes[0]

@@ -1,0 +1,139 @@
+"""Sealed snapshots of a project with a history: which signature counts, and what a build may remember."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.once import made_once
+from support.protected import Protected
+from support.versions import commit, sh
+
+import dsetkit
+from dsetkit.access import changes
+from dsetkit.access.statement import signature_name, statement_name
+from dsetkit.errors import TamperError
+from dsetkit.history.memory import last_output
+from dsetkit.history.statements import file_at, keys_at
+
+SIGNED = (statement_name("cleaned"), signature_name("cleaned"))
+
+
+def recorded(project: Protected, name: str) -> None:
+    """What stands becomes a version with this name."""
+    sh(project.root, "dvc", "commit", "-q", "-f", "ingest@pets", "clean", "augment")
+    commit(project.root, name, name)
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``v0`` is plain; ``v1`` and ``v2`` are sealed, with another box each; ``mixed`` has data of v1, signed as v2."""
+
+    def build(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            made = Protected.make(folder, pictures=4)
+            made.become("cora", patch)
+            sh(made.root, "git", "init", "-q")
+            sh(made.root, "dvc", "init", "-q")
+            made.build()
+            recorded(made, "v0")
+            made.protect()
+            for name, width in (("v1", 18.0), ("v2", 22.0)):
+                made.put(0, (4.0, 4.0, width, 16.0))
+                made.update()
+                made.build()
+                recorded(made, name)
+            sh(made.root, "git", "checkout", "-q", "-b", "forged", "v1")
+            sh(made.root, "git", "checkout", "-q", "v2", "--", *SIGNED)
+            commit(made.root, "mixed", "mixed")
+            sh(made.root, "git", "checkout", "-q", "-")
+
+    return made_once(tmp_path_factory, "sealed-history", build)
+
+
+@pytest.fixture
+def project(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Protected:
+    return Protected.copy(kept, tmp_path, monkeypatch)
+
+
+def test_a_revision_is_opened_by_its_own_signature(project: Protected) -> None:
+    place = project.root / "data/cleaned"
+    now = dsetkit.open(place)
+    then = dsetkit.open(place, rev="v1")  # older than what was seen, and asked for by name
+    assert then.seals is not None
+    assert then.fingerprint != now.fingerprint
+    assert len(then.column("key")) == 4
+    assert dsetkit.open(place, rev="v2").fingerprint == now.fingerprint
+    with pytest.raises(TamperError, match="cleaned is not what cora signed"):
+        dsetkit.open(place, rev="mixed")
+    assert dsetkit.open(place, rev="v0").seals is None  # of the past anything may be plain
+
+
+def test_signatures_of_the_workspace_do_not_count_for_a_revision(project: Protected) -> None:
+    place = project.root / "data/cleaned"
+    for name in SIGNED:
+        (project.root / name).unlink()
+    with pytest.raises(TamperError, match="cleaned is not signed"):
+        dsetkit.open(place)
+    assert dsetkit.open(place, rev="v1").seals is not None
+    keys = keys_at(project.root, "v1")
+    assert keys is not None
+    document = (place / "snapshot.json").read_bytes()
+    seals = dsetkit.open(place, rev="v1").seals
+    assert seals is not None
+    with pytest.raises(TamperError, match="cleaned is not what cora signed"):
+        keys.check(seals, document)
+
+
+def test_an_old_version_in_the_workspace_is_not_taken_for_new(project: Protected) -> None:
+    place = project.root / "data/cleaned"
+    dsetkit.open(place)
+    sh(project.root, "git", "checkout", "-q", "v1", "--", "dvc.lock", *SIGNED)
+    sh(project.root, "dvc", "checkout", "-q", "-f", "data/cleaned")
+    with pytest.raises(TamperError, match="you have seen version 2: an older one was put back"):
+        dsetkit.open(place)
+
+
+def test_no_keys_without_a_policy(tmp_path: Path) -> None:
+    assert keys_at(tmp_path, None) is None
+    assert keys_at(tmp_path, "HEAD") is None
+
+
+def test_a_file_of_a_revision(tmp_path: Path) -> None:
+    root = tmp_path / "inner" / "project"
+    data = b"\xff\r\nno end \x00"
+    (root / "signatures").mkdir(parents=True)
+    sh(tmp_path, "git", "init", "-q")
+    (root / "signatures/a.json").write_bytes(data)
+    (root / "signatures/empty").write_bytes(b"")
+    (root / "a").symlink_to("signatures/a.json")
+    first = commit(tmp_path, "first")
+    (root / "signatures/a.json").write_bytes(b"another")
+    second = commit(tmp_path, "second")
+    assert file_at(root, first, "signatures/a.json", len(data)) == data
+    assert file_at(root, first, "signatures/a.json", len(data) - 1) is None
+    assert file_at(root, second, "signatures/a.json", 100) == b"another"
+    assert file_at(root, first, "signatures/empty", 0) == b""
+    for name in ("signatures/b.json", "signatures", "../signatures/a.json"):
+        assert file_at(root, first, name, 1000) is None
+    assert file_at(root, "nowhere", "signatures/a.json", 1000) is None
+    assert file_at(root, first, "a", 1000) != data  # a link is what it says, not what it leads to
+
+
+def test_what_is_sealed_learns_of_nothing_plain(project: Protected) -> None:
+    place = project.root / "data/cleaned"
+    found = last_output(project.root, place)
+    assert found is not None
+    assert found.seals is not None
+    (project.root / "dvc.lock").write_text(sh(project.root, "git", "show", "v0:dvc.lock") + "\n")
+    found = last_output(project.root, place)
+    assert found is not None
+    assert found.seals is not None  # of HEAD; not the plain one that dvc.lock names
+    commit(project.root, "the plain one, committed by somebody")
+    assert last_output(project.root, place) is None
+    (project.root / "dvc.lock").unlink()  # of HEAD alone: of the past anything may be plain, and is no memory
+    assert last_output(project.root, place) is None
+    project.act(lambda wanted: changes.declassified(wanted, "cleaned"))
+    found = last_output(project.root, place)
+    assert found is not None
+    assert found.seals is None
