@@ -259,7 +259,7 @@ class ProjectKeys(Secret):
 
     def _check_epoch(self, domain: str, epoch: int, subject: str) -> None:
         known = self.policy.domains.get(domain)
-        if known is None or epoch > len(known.epochs):
+        if known is None or not 1 <= epoch <= len(known.epochs):
             refuse(
                 f"is sealed in epoch {epoch} of the domain {domain}, which the policy does not have",
                 subject,

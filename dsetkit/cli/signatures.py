@@ -30,6 +30,7 @@ from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import PROJECT_STAGES, check_stage
 from dsetkit.stages.project import Project
 from dsetkit.stages.sign import sign_stage, standing_stages
+from dsetkit.storage.atomic import written
 
 _MOST = 20
 
@@ -201,17 +202,21 @@ def unseal(
     What is written is readable to whoever gets it: delete it when you have looked at it, and do not commit it.
     """
     project = Project.find()
-    inside = PurePosixPath(os.path.relpath(path.resolve(), project.root.resolve()))
-    if inside.parts[0] not in ("reports", "cards") or not path.is_file():
+    root = project.root.resolve()
+    inside = PurePosixPath(os.path.relpath(path.resolve(), root))
+    if inside.parts[:1] not in (("reports",), ("cards",)) or not path.is_file():
         raise UsageError(f"{path} is no file of a report", hint="Name one of reports/ or cards/ of this project.")
-    if out.exists():
+    if os.path.lexists(out):
         raise UsageError(f"{out} is there already", hint="Name a file that is not there.")
+    if not out.parent.is_dir() or root / "data" in (out.parent.resolve(), *out.parent.resolve().parents):
+        raise UsageError(f"{out} cannot be written there", hint="Name a file in a folder that is there, not in data/.")
     keys = ProjectKeys(project.root, load_identity(identity))
     data = path.read_bytes()
     domain, epoch = sealed_for(inside, data)
     plain = unsealed(inside, data, keys.seal_in(domain, epoch, "report"))
-    out.touch(mode=0o600, exist_ok=False)
-    out.write_bytes(plain)
+    with written(out):
+        out.touch(mode=0o600, exist_ok=False)
+        out.write_bytes(plain)
     output = Output(as_json=as_json)
     if as_json:
         output.json({"file": str(out), "size_bytes": len(plain), "domain": domain, "epoch": epoch})

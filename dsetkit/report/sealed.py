@@ -8,7 +8,6 @@ people state about the dataset in ``params.yaml`` is in git anyway.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from html import escape
@@ -53,14 +52,14 @@ def _opened(path: PurePosixPath, data: bytes) -> tuple[tuple[str, int], bytes]:
         try:
             said = json.loads(data)["sealed"]
             body, domain, epoch = said["body"], said["domain"], said["epoch"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
     elif (found := _BODY.search(data)) and (named := _NAMED.search(data)):
         body, domain, epoch = found[1].decode(), named[1].decode(), int(named[2])
     if isinstance(body, str) and isinstance(domain, str) and isinstance(epoch, int):
         try:
             return (domain, epoch), base64.b64decode(body, validate=True)
-        except binascii.Error:
+        except ValueError:  # of it, `binascii.Error` is one
             pass
     raise UsageError(f"{path} is no sealed file of a report", hint="Name reports/report.html, or a card.")
 

@@ -240,7 +240,8 @@ def _stage(
         counts = info.counts
         return StageStatus(name, "built", "", counts.samples, counts.annotations, 0, info.fingerprint)
     made_from = {parent.name: parent.fingerprint for parent in info.parents}
-    reasons = [f"{item.name} is {item.state}" for item in inputs if item.state != "built"]
+    # What is sealed to this identity is for others to keep fresh.
+    reasons = [f"{item.name} is {item.state}" for item in inputs if item.state not in ("built", "sealed")]
     reasons += [
         f"{item.name} is another one now"
         for item in inputs
