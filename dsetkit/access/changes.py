@@ -15,26 +15,10 @@ from dsetkit.access.rules import domains_in_use, rule_of
 from dsetkit.access.wanted import Wanted, WantedFacet
 from dsetkit.errors import AccessError, NotFoundError, UsageError
 from dsetkit.spec.annotation import Annotation
-from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy, Principal, check_stage
+from dsetkit.spec.policy import FACET_COLUMNS, PROJECT_STAGES, AccessPolicy, Principal, check_stage
 from dsetkit.spec.sample import Sample
 
 Role = Literal["reader", "builder", "admin"]
-
-SAMPLE_COLUMNS = (
-    "absent_categories",
-    "annotations",
-    "attributes",
-    "derived_from",
-    "not_exhaustive_categories",
-    "provenance",
-    "recipe",
-    "responses",
-    "source_id",
-    "split_group",
-    "subsets",
-)
-"""Fields of ``Sample`` that can be kept apart; the others name, place or measure the picture, and all readers need
-them."""
 
 _NEEDED = ("id", "kind")
 """Fields of ``Annotation`` that cannot be missing."""
@@ -368,11 +352,11 @@ def _stage(name: str) -> str:
 
 def _column(name: str) -> str:
     column, dot, field = name.partition(".")
-    if not dot and name in SAMPLE_COLUMNS and name in Sample.model_fields:
+    if not dot and name in FACET_COLUMNS and name in Sample.model_fields:
         return name
     if column == "annotations" and field in Annotation.model_fields and field not in _NEEDED:
         return name
     raise UsageError(
         f"{shown(name)} is no column that can be kept apart",
-        hint=f"These can: {', '.join(SAMPLE_COLUMNS)}; and annotations.FIELD (annotations.annotator).",
+        hint=f"These can: {', '.join(FACET_COLUMNS)}; and annotations.FIELD (annotations.annotator).",
     )

@@ -19,23 +19,9 @@ from dsetkit.snapshots.fingerprint import row_digest
 from dsetkit.snapshots.sealing import Seal
 from dsetkit.spec.annotation import Annotation
 from dsetkit.spec.arrow import Row
+from dsetkit.spec.policy import FACET_COLUMNS
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import SealedColumns
-
-KEPT_APART = (
-    "absent_categories",
-    "annotations",
-    "attributes",
-    "derived_from",
-    "not_exhaustive_categories",
-    "provenance",
-    "recipe",
-    "responses",
-    "source_id",
-    "split_group",
-    "subsets",
-)
-"""Columns a facet can be of, besides ``annotations.FIELD``."""
 
 _CATEGORIES = ("absent_categories", "not_exhaustive_categories")
 
@@ -62,7 +48,7 @@ class FacetSpec:
 
     name: str
     columns: tuple[str, ...]
-    """Of ``KEPT_APART``, or ``annotations.FIELD``."""
+    """Of ``FACET_COLUMNS``, or ``annotations.FIELD``."""
     splits: tuple[str, ...]
     """The rows: those of these splits and, to be safe, those without a split; empty: all rows."""
     hides_keys: bool
@@ -247,11 +233,11 @@ def layer_seal(layer: str, seals: Mapping[str, Seal]) -> Seal:
 
 def _check_column(column: str) -> None:
     name, dot, field = column.partition(".")
-    if not dot and name in KEPT_APART and name in Sample.model_fields:
+    if not dot and name in FACET_COLUMNS and name in Sample.model_fields:
         return
     if name == "annotations" and field in Annotation.model_fields and field not in _NEEDED["annotations"]:
         return
-    raise UsageError(f"{column!r} is no column that can be kept apart", hint=f"These can: {', '.join(KEPT_APART)}.")
+    raise UsageError(f"{column!r} is no column that can be kept apart", hint=f"These can: {', '.join(FACET_COLUMNS)}.")
 
 
 def _take(row: Row, moves: Iterable[_Move]) -> tuple[Row, dict[str, Row]]:

@@ -18,6 +18,22 @@ from dsetkit.spec.key import SOURCE_NAME
 PROJECT_STAGES = ("raw", "cleaned", "augmented", "report")
 """What a policy can protect. ``raw`` stands for the raw snapshots of all sources that have no rule of their own."""
 
+FACET_COLUMNS = (
+    "absent_categories",
+    "annotations",
+    "attributes",
+    "derived_from",
+    "not_exhaustive_categories",
+    "provenance",
+    "recipe",
+    "responses",
+    "source_id",
+    "split_group",
+    "subsets",
+)
+"""Fields of ``Sample`` that a facet can keep apart, besides ``annotations.FIELD``; the others name, place or measure
+the picture, and all readers need them."""
+
 _PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
 

@@ -18,9 +18,9 @@ from dsetkit.access.policy import read_chain
 from dsetkit.access.rules import facets_of, rule_of
 from dsetkit.errors import AccessError, UsageError
 from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy
+from dsetkit.stages.sealed import STAGES
 from dsetkit.stages.yaml_documents import free_end, load_yaml, save_yaml
 
-STAGES = "access/stages.yaml"
 PLAIN = "plain"
 MARKS = "access/built"
 """A file a stage, the same for ever, that DVC is told to keep (``persist``): of a stage with such an output it takes
