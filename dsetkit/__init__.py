@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dsetkit.curation.contract import Contract, validate
     from dsetkit.formats.labelset import LabelSet
     from dsetkit.formats.loss import Loss, LossReport
-    from dsetkit.formats.reading import read_labels
     from dsetkit.snapshots.compare import diff
     from dsetkit.snapshots.read import Snapshot
     from dsetkit.snapshots.verify import verify
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from dsetkit.spec.sample import Provenance, Recipe, Rejected, Sample, Step
     from dsetkit.spec.snapshot import SnapshotInfo
     from dsetkit.stages.export import convert, export_snapshot
+    from dsetkit.stages.labels import read_labels
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,6 @@ _NAMES = {
     "dsetkit.curation.contract": ("Contract", "validate"),
     "dsetkit.formats.labelset": ("LabelSet",),
     "dsetkit.formats.loss": ("Loss", "LossReport"),
-    "dsetkit.formats.reading": ("read_labels",),
     "dsetkit.snapshots.compare": ("diff",),
     "dsetkit.snapshots.read": ("Snapshot",),
     "dsetkit.snapshots.verify": ("verify",),
@@ -60,6 +59,7 @@ _NAMES = {
     "dsetkit.spec.sample": ("Provenance", "Recipe", "Rejected", "Sample", "Step"),
     "dsetkit.spec.snapshot": ("SnapshotInfo",),
     "dsetkit.stages.export": ("convert", "export_snapshot"),
+    "dsetkit.stages.labels": ("read_labels",),
 }
 """Where each public name is at home."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

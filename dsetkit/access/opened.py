@@ -41,13 +41,15 @@ class ProjectKeys(Secret):
         *,
         statements: Read | None = None,
         is_past: bool = False,
+        stage: str | None = None,
         environ: Mapping[str, str] = os.environ,
         record: Callable[[Seals], None] | None = None,
     ) -> None:
         """``identity`` may be a file to be read; None: the one that ``DSETKIT_IDENTITY`` names.
 
         ``statements`` reads ``signatures/…`` of a revision, else they are read below ``root``; with ``is_past`` they
-        are those of an old revision, asked for by name (``statement``). Policies and keyrings are always those at
+        are those of an old revision, asked for by name (``statement``). ``stage``: which one belongs where what is
+        opened lies; None: its place in the project says it. Policies and keyrings are always those at
         ``root``, the present ones, which have all that there were. ``record`` is told of each opening, where the policy
         wants it.
         """
@@ -55,6 +57,7 @@ class ProjectKeys(Secret):
         self._identity = identity
         self._statements = statements if statements is not None else reader_of(root)
         self._is_past = is_past
+        self._stage = stage
         self._environ = environ
         self._record = record
         self._lock = threading.RLock()
@@ -98,16 +101,7 @@ class ProjectKeys(Secret):
     def seal(self, seals: Seals) -> DomainSeal:
         """The keys of a sealed snapshot. Raises ``AccessError`` that says who could grant it, ``TamperError``."""
         self._check_project(seals)
-        try:
-            _ = self.identity
-        except AccessError as error:
-            admins = self.policy.admins
-            raise AccessError(
-                f"{seals.stage} is sealed (domain {seals.domain}, epoch {seals.epoch}). {error.message}",
-                subject=seals.stage,
-                hint=f"{error.hint} An admin could grant it: {', '.join(admins)}.",
-                grantors=admins,
-            ) from error
+        self._check_identity(f"{seals.stage} is sealed (domain {seals.domain}, epoch {seals.epoch})", seals.stage)
         return self._seal(seals.domain, seals.epoch, seals.padding, seals.stage)
 
     def facet(self, seals: Seals, name: str) -> DomainSeal | None:
@@ -150,17 +144,28 @@ class ProjectKeys(Secret):
             self.chain, self._trust(), stage, document, self._statements, sealed=None, is_past=self._is_past
         )
 
-    def check_plain(self, url: str) -> None:
-        """Whether what stands at a path of the project may be a plain snapshot; of the past all may.
+    def check_place(self, url: str, seals: Seals | None) -> None:
+        """Whether a snapshot may stand at a path of the project; of the past all may be plain (``seals`` None).
 
-        Raises ``TamperError`` where the policy seals what belongs there.
+        Raises ``TamperError`` where the policy seals what belongs there, or another stage does.
         """
-        stage = None if self._is_past else stage_at(self._root, url)
-        if stage is not None and seal_wanted(self.policy, stage) is not None:
+        stage = self._stage
+        if stage is None and not self._is_past:
+            stage = stage_at(self._root, url)
+        if stage is None:
+            return
+        if seals is None:
+            if not self._is_past and seal_wanted(self.policy, stage) is not None:
+                refuse(
+                    "is plain, and the policy seals it",
+                    stage,
+                    hint="Build it again (dvc repro). If it was sealed before, somebody has put another in its place.",
+                )
+        elif seals.stage != stage:
             refuse(
-                "is plain, and the policy seals it",
+                f"is the sealed snapshot of another stage ({seals.stage}), put in its place",
                 stage,
-                hint="Build it again (dvc repro). If it was sealed before, somebody has put another in its place.",
+                hint="Fetch the true one (dvc checkout), or build it again: dvc repro.",
             )
 
     def opened(self, seals: Seals) -> None:
@@ -187,6 +192,7 @@ class ProjectKeys(Secret):
         rule = rule_of(policy, stage)
         if rule is None:
             return None
+        self._check_identity(f"{stage} is sealed (domain {rule.domain}), and who builds it seals and signs it", stage)
         if self.principal not in builders_of(policy, stage):
             self._refuse(f"build {stage}", stage, rule)
         return self._seal(rule.domain, len(policy.domains[rule.domain].epochs), policy.padding, stage)
@@ -245,6 +251,19 @@ class ProjectKeys(Secret):
                     self._refuse(f"read {subject}", subject, None)
                 self._keyrings[domain] = read_keyring(self._root, self.identity, policy, domain)
             return self._keyrings[domain]
+
+    def _check_identity(self, why: str, subject: str) -> None:
+        """Raises ``AccessError`` where nobody usable asks, with who could grant it."""
+        try:
+            _ = self.identity
+        except AccessError as error:
+            admins = self.policy.admins
+            raise AccessError(
+                f"{why}. {error.message}",
+                subject=subject,
+                hint=f"{error.hint} An admin could grant it: {', '.join(admins)}.",
+                grantors=admins,
+            ) from error
 
     def _trust(self) -> Trust:
         return open_trust(self._root, self.policy.project, self._environ)

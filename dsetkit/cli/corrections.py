@@ -301,8 +301,9 @@ def _box(project: Project, row: Row, text: str) -> list[float]:
     raw, seen = _size(row), _size(row)
     if (project.cleaned / "snapshot.json").is_file():
         cleaned = open_snapshot(project.cleaned, keys=project.keys)
-        if row["key"] in cleaned:
-            seen = _size(cleaned.row(row["key"]))
+        key = cleaned.shown_key(row["key"])
+        if key in cleaned:
+            seen = _size(cleaned.row(key))
     if raw is None or seen is None or seen == raw:
         return box
     matrix = (raw[0] / seen[0], 0.0, 0.0, 0.0, raw[1] / seen[1], 0.0)

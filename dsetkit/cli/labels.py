@@ -20,13 +20,14 @@ from dsetkit.errors import NotFoundError, UsageError
 from dsetkit.formats.base import LAST_RESORT
 from dsetkit.formats.export_names import FIELDS
 from dsetkit.formats.loss import LossReport
-from dsetkit.formats.reading import Opened, open_labels
+from dsetkit.formats.reading import Opened
 from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
 from dsetkit.spec.sample import Sample
 from dsetkit.stages.export import convert_opened, open_source
 from dsetkit.stages.keyed_export import export_keys
+from dsetkit.stages.labels import open_labels
 from dsetkit.stages.project import Project, load_contract, load_name
 from dsetkit.stages.sources import read_source
 from dsetkit.storage.atomic import write_atomic

@@ -87,6 +87,10 @@ class Output:
         if len(issues) > limit:
             self.line(f"  … and {len(issues) - limit} more (all of them: --json)", "dim")
 
+    def note(self, text: str) -> None:
+        """A line on stderr, for a person, beside a result that a program may read."""
+        self.errors.print(escape(_wrapped(self.errors, _writable(self.errors, one_line(text)))))
+
     def error(self, error: DsetkitError) -> None:
         """What went wrong and what to do, on stderr; under ``--json`` as a document on stdout."""
         issues = error.issues if isinstance(error, CheckError) else ()

@@ -12,12 +12,15 @@ import typer
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import plural
+from dsetkit.errors import AccessError
 from dsetkit.history.revisions import find_project
 from dsetkit.history.rollback.change import SnapshotChange
 from dsetkit.history.rollback.run import Rollback, Rolled, finish_interrupted, open_rollback, outdated
 from dsetkit.snapshots.read import Snapshot
 
 _MOST_FILES = 10
+_UNREAD = "(cannot be read)"
+_LATER = "(not readable before it is fetched)"
 
 
 def rollback(
@@ -58,6 +61,7 @@ def rollback(
                 "is_committed": None if done is None else done.is_recorded,
                 "outdated": stale,
                 "notes": [] if done is None else list(done.notes),
+                "sealed": [] if done is None else list(done.sealed),
             }
         )
     elif not dry_run:
@@ -98,7 +102,7 @@ def _show_plan(output: Output, rolling: Rollback, changes: list[SnapshotChange],
     roll = "would roll" if dry_run else "rolling"
     output.heading(f"{roll} {f'{rolling.stage} ' if rolling.stage else ''}back to {rolling.title}")
     for change in changes:
-        output.line(f"  {change.name}: {_side(change.old)} → {_side(change.new)}")
+        output.line(f"  {change.name}: {_side(change.old, '(cannot be read)')} → {_side(change.new, _LATER)}")
         for line in change.lines():
             output.line(f"    {line}", "dim")
     for path, word in rolling.outputs.items():
@@ -114,11 +118,13 @@ def _show_plan(output: Output, rolling: Rollback, changes: list[SnapshotChange],
         output.line(f"  {plural(lacking, 'object')} to fetch")
 
 
-def _side(snapshot: object) -> str:
+def _side(snapshot: object, unread: str) -> str:
     if snapshot is None:
         return "none"
+    if isinstance(snapshot, AccessError):
+        return "(sealed to you)"
     if not isinstance(snapshot, Snapshot):
-        return "(not readable before it is fetched)"
+        return unread
     counts = snapshot.info.counts
     return (
         f"{plural(counts.samples, 'sample')}, {plural(counts.annotations, 'annotation')} [{snapshot.fingerprint[:12]}]"
@@ -129,7 +135,10 @@ def _show_done(output: Output, rolling: Rollback, done: Rolled | None, stale: li
     what = f"{rolling.stage} is" if rolling.stage else "the project is"
     if done is not None and rolling.is_needed:
         fetched = f"; fetched {plural(done.fetched, 'object')}" if done.fetched else ""
-        output.heading(f"rolled back: {what} at {rolling.title}, every digest and fingerprint checked{fetched}")
+        checked = "every digest checked" if done.sealed else "every digest and fingerprint checked"
+        output.heading(f"rolled back: {what} at {rolling.title}, {checked}{fetched}")
+        if done.sealed:
+            output.line(f"  sealed to you, so what they mean was not checked: {', '.join(done.sealed)}")
     if done is not None and done.commit:
         output.line(f"  committed as {done.commit[:7]}")
     elif done is not None and not done.is_recorded:

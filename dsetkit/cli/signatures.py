@@ -58,7 +58,7 @@ def sign(
     stages = list(stage or ()) or standing_stages(project)
     if not stages:
         raise UsageError("No snapshot stands here", hint="Build it first: dvc repro; or fetch it: dvc pull.")
-    keys = ProjectKeys(project.root, load_identity(identity))
+    keys = ProjectKeys(project.root, identity)
     done = [sign_stage(project, keys, name) for name in stages]
     if as_json:
         output.json([asdict(one) for one in done])

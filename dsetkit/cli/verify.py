@@ -17,7 +17,7 @@ from dsetkit.cli.words import plural
 from dsetkit.errors import AccessError, NotFoundError, SnapshotError, StorageError, TamperError, UsageError
 from dsetkit.history.objects import Objects
 from dsetkit.history.repair import Repaired, repair_outputs, repair_versions, repair_workspace
-from dsetkit.history.revisions import find_project, snapshots_at
+from dsetkit.history.revisions import find_project, folder_at, snapshots_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.report.cards.files import card_places, check_cards, project_of
 from dsetkit.snapshots.opening import read_seals
@@ -99,7 +99,8 @@ def _look_at_snapshots(output: Output, path: str | None, rev: str | None, *, bro
             opened = partial(dsetkit.open, place, rev=rev)
         with output.progress() as progress:
             progress.start(f"verifying {name}", None)
-            issues = _issues_of(opened, broken or rev is not None, place if rev is None else None)
+            folder = partial(open_folder, place) if rev is None else partial(folder_at, place, rev)
+            issues = _issues_of(opened, broken or rev is not None, folder)
         found.issues.extend(issues)
         if not issues:
             found.sound.append(Path(place).resolve())
@@ -197,21 +198,21 @@ def _places_at(path: str | None, rev: str) -> list[str]:
     return places
 
 
-def _issues_of(opened: Callable[[], Snapshot], broken: bool, place: str | None) -> list[Issue]:
+def _issues_of(opened: Callable[[], Snapshot], broken: bool, files: Callable[[], Folder]) -> list[Issue]:
     """What is wrong with a snapshot; ``broken``: also that it cannot be opened.
 
-    ``place``: where it stands; of one that is sealed to this identity its files are looked at then.
+    ``files``: its folder; of one that is sealed to this identity those are looked at alone.
     """
     try:
         return dsetkit.verify(opened())
     except TamperError as error:
         return [Issue(code="snapshot-tampered", message=error.message, hint=error.hint)]
-    except AccessError:
-        folder = None if place is None else open_folder(place)
-        seals = None if folder is None else read_seals(folder)
-        if folder is None or seals is None:
+    except AccessError as error:
+        folder = files()
+        seals = read_seals(folder)
+        if seals is None:
             raise
-        return verify_stored(folder, seals)
+        return verify_stored(folder, seals, error.hint)
     except (SnapshotError, StorageError, NotFoundError) as error:
         if not broken:
             raise

@@ -91,13 +91,15 @@ def find(
     root = find_project(Path())
     objects = Objects(root)
     try:
-        found = list(find_fingerprint(root, objects, wanted, take=take, seed=seed))
+        found, sealed, looked = find_fingerprint(root, objects, wanted, take=take, seed=seed)
     finally:
         objects.close()
+    if sealed and not looked:
+        raise sealed[0]
     if as_json:
         output.json([_found(item) for item in found])
     elif not found:
-        output.line(f"No version has the fingerprint {wanted}.")
+        output.line(f"No version{' that you may read' if sealed else ''} has the fingerprint {wanted}.")
     else:
         rows = [
             (
@@ -110,6 +112,9 @@ def find(
             for item in found
         ]
         output.table(("version", "tags", "date", "stage", "selection"), rows)
+    if sealed:
+        told = "snapshot is" if len(sealed) == 1 else "snapshots are"
+        output.note(f"{len(sealed)} {told} sealed to you and not looked at. {sealed[0].hint}")
     raise typer.Exit(0 if found else 1)
 
 

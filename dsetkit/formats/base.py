@@ -9,7 +9,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from dsetkit.errors import FormatError, UsageError
 from dsetkit.formats.capabilities import Capabilities
@@ -25,6 +25,7 @@ from dsetkit.storage.held import HeldPicture
 if TYPE_CHECKING:
     from dsetkit.formats.labelset import LabelSet
     from dsetkit.formats.pictures import PictureIndex
+    from dsetkit.snapshots.sealing import Keys
     from dsetkit.storage.scan import Tree
     from dsetkit.storage.sink import Sink
 
@@ -99,6 +100,10 @@ class Format(ABC):
     """Which picture coordinates are of, where the format itself says it for good: ``stored`` or ``upright``."""
     sizes_known: ClassVar[bool] = False
     """Whether sizes that ``read`` declares are the upright pictures' for sure, so that nobody has to look at those."""
+
+    def with_keys(self, keys: Keys | None) -> Self:
+        """The format, able to open what is sealed and these keys open; most have nothing of the kind."""
+        return self
 
     @abstractmethod
     def detect(self, tree: Tree) -> Detection | None:

@@ -14,6 +14,7 @@ from dsetkit.formats.join import join
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.pictures import PictureIndex
 from dsetkit.imaging.versions import codec_versions
+from dsetkit.snapshots.sealing import Keys
 from dsetkit.spec.base import canonical_json
 from dsetkit.storage.held import holding
 from dsetkit.storage.scan import Tree, scan
@@ -59,18 +60,20 @@ def open_labels(
     *,
     options: Options | None = None,
     look: bool | None = None,
+    keys: Keys | None = None,
 ) -> Opened:
     """As ``read_labels``, with the files and the reason for the format.
 
     ``look``: whether the headers of pictures are read also where they are behind a network; False: nowhere.
+    ``keys`` open what is sealed; without them a sealed snapshot raises ``AccessError``.
     """
     tree = scan(os.fspath(path))
     if isinstance(format, Format):
-        return open_tree(format, tree, options, look=look)
+        return open_tree(format.with_keys(keys), tree, options, look=look)
     if format is not None:
-        return open_tree(registry.get(format), tree, options, look=look)
+        return open_tree(registry.get(format).with_keys(keys), tree, options, look=look)
     best, others = registry.detect(tree)
-    opened = open_tree(registry.get(best.format), tree, options, look=look)
+    opened = open_tree(registry.get(best.format).with_keys(keys), tree, options, look=look)
     return Opened(opened.labels, opened.tree, opened.format, (best, *others))
 
 

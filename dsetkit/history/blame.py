@@ -97,8 +97,7 @@ class _Stages:
         if oid is None:
             return None
         if oid not in self._opened:
-            what = f"{self._place} at {self._known[rev].short}"
-            self._opened[oid] = open_recorded(self._objects, oid, what, rev)
+            self._opened[oid] = open_recorded(self._objects, oid, self._place, rev, self._known[rev].short)
         found = self._opened[oid]
         if isinstance(found, DsetkitError):
             raise found

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from dsetkit.errors import DsetkitError
+from dsetkit.errors import AccessError, DsetkitError
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import lock_at, recorded_outputs
 from dsetkit.history.revisions import Commit, commits, open_recorded
@@ -37,16 +37,26 @@ class Found(NamedTuple):
     """What ``where`` and ``take`` were given; empty for the whole snapshot."""
 
 
+class Sought(NamedTuple):
+    """What a search for a fingerprint gave."""
+
+    found: tuple[Found, ...]
+    sealed: tuple[AccessError, ...]
+    """Of each snapshot that was not looked at, because it is sealed to this identity."""
+    looked: int
+    """How many snapshots were."""
+
+
 def versions(root: Path, objects: Objects, rev: str = "HEAD") -> Iterator[Version]:
     """The versions up to a revision, newest first: commits that changed ``dvc.lock``. Each snapshot is opened once."""
-    opened: dict[str, Snapshot | DsetkitError] = {}
+    opened: dict[tuple[str, str], Snapshot | DsetkitError] = {}
     for commit in commits(root, rev):
         stages: dict[str, Snapshot | DsetkitError] = {}
         for place, oid in recorded_outputs(lock_at(root, commit.rev) or "").items():
             if place.startswith("data/"):
-                if oid not in opened:
-                    opened[oid] = open_recorded(objects, oid, f"{place} at {commit.short}", commit.rev)
-                stages[place.removeprefix("data/")] = opened[oid]
+                if (place, oid) not in opened:
+                    opened[place, oid] = open_recorded(objects, oid, place, commit.rev, commit.short)
+                stages[place.removeprefix("data/")] = opened[place, oid]
         yield Version(commit, dict(sorted(stages.items())))
 
 
@@ -54,7 +64,10 @@ def change_line(old: Version | None, new: Version) -> str:
     """What a version changed, in a line; of several stages the furthest that can be compared is told in full."""
     if old is None:
         return "the first version"
-    differing = [name for name in new.stages if _fingerprint(new, name) != _fingerprint(old, name)]
+    unread = [name for name in new.stages if name in old.stages and not (_is_read(old, name) and _is_read(new, name))]
+    differing = [
+        name for name in new.stages if name not in unread and _fingerprint(new, name) != _fingerprint(old, name)
+    ]
     gone = [f"{name} removed" for name in old.stages if name not in new.stages]
     told: list[str] = []
     for name in sorted(differing, key=_rank):
@@ -68,26 +81,32 @@ def change_line(old: Version | None, new: Version) -> str:
                 told.append(f"{name} changed")
         else:
             told.append(f"{name} changed")
-    return "; ".join([*told, *gone]) or "the same snapshots"
+    rest = [f"{', '.join(unread)} cannot be compared here"] if unread else []
+    return "; ".join([*told, *gone, *rest]) or "the same snapshots"
 
 
 def find(
     root: Path, objects: Objects, fingerprint: str, *, take: int | None = None, seed: int = 0, rev: str = "HEAD"
-) -> Iterator[Found]:
+) -> Sought:
     """Where a fingerprint (or its beginning) belongs: versions and stages, newest first.
 
     Selections by ``where(split=, category=)`` are looked at too; with ``take``, the draws ``take(take, seed)`` of the
     whole and of each of those as well. A snapshot that cannot be read is passed over.
     """
+    places: list[Found] = []
+    sealed: dict[int, AccessError] = {}
     seen: dict[int, list[tuple[str, dict[str, str | int]]]] = {}
     for version in versions(root, objects, rev):
         for stage, snapshot in version.stages.items():
             if isinstance(snapshot, DsetkitError):
+                if isinstance(snapshot, AccessError):
+                    sealed[id(snapshot)] = snapshot
                 continue
             if id(snapshot) not in seen:
                 seen[id(snapshot)] = list(_matching(snapshot, fingerprint, take, seed))
             for found, selection in seen[id(snapshot)]:
-                yield Found(version.commit, stage, found, selection)
+                places.append(Found(version.commit, stage, found, selection))
+    return Sought(tuple(places), tuple(sealed.values()), len(seen))
 
 
 def _matching(
@@ -112,6 +131,10 @@ def _matching(
                     yield drawn.fingerprint, {**asked, "take": take, "seed": seed}
     except DsetkitError:
         return
+
+
+def _is_read(version: Version, name: str) -> bool:
+    return isinstance(version.stages.get(name), Snapshot)
 
 
 def _fingerprint(version: Version, name: str) -> str | None:

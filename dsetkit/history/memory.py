@@ -42,7 +42,7 @@ def last_output(root: Path, place: Path) -> Snapshot | None:
     objects = Objects(root, remote=False)
     try:
         for oid, revision in versions.items():
-            snapshot = open_cached(objects, oid, str(place), revision)
+            snapshot = open_cached(objects, oid, place.relative_to(root).as_posix(), revision)
             if snapshot is not None and is_fit(snapshot) and _drop_damaged(snapshot, sound):
                 return snapshot
     finally:

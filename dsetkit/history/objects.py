@@ -279,19 +279,28 @@ def recorded_files(objects: Objects, oid: str, what: str) -> dict[str, str]:
 
 
 def open_object(
-    objects: Objects, oid: str, what: str, *, rev: str | None = None, export: Exporter | None = None
+    objects: Objects,
+    oid: str,
+    place: str,
+    *,
+    rev: str | None = None,
+    shown: str | None = None,
+    export: Exporter | None = None,
 ) -> Snapshot:
     """The snapshot of a folder's object. Raises as ``recorded_files`` and ``open_snapshot`` do.
 
-    ``rev`` is the revision that recorded it, whose signatures count for a sealed one; None: the workspace.
+    ``place`` is where it was recorded (``data/cleaned``); a sealed one is refused that is of another stage. ``rev`` is
+    the revision that recorded it, whose signatures count for a sealed one; None: the workspace. ``shown``: how messages
+    call that revision.
     """
+    what = place if rev is None else f"{place} at {shown or rev}"
     folder = ObjectFolder(what, recorded_files(objects, oid, what), objects)
-    return open_snapshot(folder, keys=keys_at(objects.root, rev), export=export, check=False)
+    return open_snapshot(folder, keys=keys_at(objects.root, rev, place), export=export, check=False)
 
 
-def open_cached(objects: Objects, oid: str, what: str, rev: str | None = None) -> Snapshot | None:
+def open_cached(objects: Objects, oid: str, place: str, rev: str | None = None) -> Snapshot | None:
     """As ``open_object``, but None where there is no snapshot that can be opened."""
     try:
-        return open_object(objects, oid, what, rev=rev)
+        return open_object(objects, oid, place, rev=rev)
     except (DsetkitError, OSError):
         return None

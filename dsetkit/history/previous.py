@@ -40,8 +40,9 @@ def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | Non
     """
     if not (root / ".dvc").is_dir():
         return None
+    name = place.relative_to(root).as_posix()
     try:
-        folders = list(_folders(root, place.relative_to(root).as_posix()))
+        folders = list(_folders(root, name))
     except NotFoundError:  # no git
         return None
     if not folders:
@@ -50,7 +51,7 @@ def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | Non
     objects = Objects(root, remote=False)
     try:
         for oid, commit in folders:
-            snapshot = open_cached(objects, oid, str(place), commit)
+            snapshot = open_cached(objects, oid, name, commit)
             if snapshot is not None and snapshot.fingerprint != fingerprint and _is_readable(snapshot, sound):
                 return Previous(commit, tags_of(root, [commit]).get(commit, ()), snapshot)
     finally:

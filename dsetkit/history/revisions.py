@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsetkit.errors import DsetkitError, NotFoundError, UsageError
-from dsetkit.history.objects import Objects, open_object
+from dsetkit.history.objects import ObjectFolder, Objects, open_object, recorded_files
 from dsetkit.history.recorded import lock_at, recorded_outputs
 from dsetkit.history.repository import git
 from dsetkit.snapshots.read import Exporter, Snapshot
@@ -108,6 +108,19 @@ def open_at(
     ``objects``: of the project, where they are open already. Raises ``UsageError`` for a URL or a path outside a
     project, ``NotFoundError`` for a revision or a path that it does not have, and as ``open_object`` does.
     """
+    root, place, oid = _recorded_at(path, rev)
+    return open_object(objects or Objects(root), oid, place, rev=rev, export=export)
+
+
+def folder_at(path: str | os.PathLike[str], rev: str) -> ObjectFolder:
+    """The files of the snapshot that stood at a path of a project at a revision. Raises as ``open_at`` does."""
+    root, place, oid = _recorded_at(path, rev)
+    objects, what = Objects(root), f"{place} at {rev}"
+    return ObjectFolder(what, recorded_files(objects, oid, what), objects)
+
+
+def _recorded_at(path: str | os.PathLike[str], rev: str) -> tuple[Path, str, str]:
+    """The project that a path lies in, the path in it, and DVC's object id of what a revision recorded there."""
     text = os.fspath(path)
     if not is_local(text):
         raise UsageError(f"{text} is a URL: it has no revisions", hint="Name a folder of a project.")
@@ -118,13 +131,15 @@ def open_at(
     if oid is None:
         there = ", ".join(sorted(recorded)) or "nothing"
         raise NotFoundError(f"{rev} has no {place}", name=place, hint=f"It has {there}.")
-    return open_object(objects or Objects(root), oid, f"{text} at {rev}", rev=rev, export=export)
+    return root, place, oid
 
 
-def open_recorded(objects: Objects, oid: str, what: str, rev: str) -> Snapshot | DsetkitError:
-    """The snapshot of a folder's object that a revision recorded, or what says why it cannot be opened."""
+def open_recorded(
+    objects: Objects, oid: str, place: str, rev: str, shown: str | None = None
+) -> Snapshot | DsetkitError:
+    """The snapshot of a folder's object that a revision recorded (``open_object``), or why it cannot be opened."""
     try:
-        return open_object(objects, oid, what, rev=rev)
+        return open_object(objects, oid, place, rev=rev, shown=shown)
     except DsetkitError as error:
         return error
 

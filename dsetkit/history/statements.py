@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from dsetkit.access.opened import ProjectKeys
 
 
-def keys_at(root: Path, rev: str | None) -> ProjectKeys | None:
-    """The keys of a project for what a revision recorded; None: for what stands in the workspace.
+def keys_at(root: Path, rev: str | None, place: str) -> ProjectKeys | None:
+    """The keys of a project for what a revision recorded at a place (``data/cleaned``); None: what the workspace does.
 
     None where the project has no access policy. ``access/`` is always today's: a revoked grant stays revoked.
     """
     if rev is None:
-        return keys_of(root)
-    return keys_of(root, statements=lambda name, limit_bytes: file_at(root, rev, name, limit_bytes), is_past=True)
+        return keys_of(root, place=place)
+    return keys_of(
+        root, statements=lambda name, limit_bytes: file_at(root, rev, name, limit_bytes), is_past=True, place=place
+    )
 
 
 def file_at(root: Path, rev: str, name: str, limit_bytes: int) -> bytes | None:

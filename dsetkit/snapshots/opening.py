@@ -69,7 +69,7 @@ def read_info(folder: Folder, keys: Keys | None = None) -> SnapshotInfo:
 def read_snapshot(folder: Folder, keys: Keys | None = None, *, facets: bool = True) -> Opened:
     """The document of the snapshot in a folder; a sealed one is opened with ``keys``.
 
-    Of a plain one ``keys`` are asked whether it may be plain there. Without ``facets`` it is opened as for somebody who
+    ``keys`` are asked whether it may stand there, and be plain. Without ``facets`` it is opened as for somebody who
     reads none of them. Raises ``SnapshotError`` where there is none, or it cannot be one; for a sealed one
     ``AccessError`` where these keys (or none) do not open it, and ``TamperError`` where it is not what was sealed, or
     nobody entitled signed it.
@@ -81,12 +81,13 @@ def read_snapshot(folder: Folder, keys: Keys | None = None, *, facets: bool = Tr
         if info.facets:
             _refuse(folder, "it has facets, and is not sealed")
         if keys is not None:
-            keys.check_plain(folder.url)
+            keys.check_place(folder.url, None)
         return Opened(info)
     seals = _parse_seals(folder, fields, data)
     if keys is None:
         raise envelope.lacks_keys(folder.url, seals)
     seal = keys.seal(seals)
+    keys.check_place(folder.url, seals)
     keys.check(seals, data)
     body = envelope.open_body(seals, seal, folder.url)
     if len(body) > MAX_INFO_BYTES:

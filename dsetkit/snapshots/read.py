@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ def open_snapshot(
 ) -> Snapshot:
     """The snapshot at a path, any fsspec URL, or in a folder that is open already.
 
-    ``keys`` open a sealed one; a plain one does not ask them. ``export`` is what ``Snapshot.export`` calls. ``check``
-    looks whether each file is there and has its size; without it (for ``verify``) a missing file shows when it is read.
-    Without ``facets`` it is opened as for somebody who reads none of them, whatever ``keys`` could read.
+    ``keys`` open a sealed one, and are asked whether it may stand there. ``export`` is what ``Snapshot.export`` calls.
+    ``check`` looks whether each file is there and has its size; without it (for ``verify``) a missing file shows when
+    it is read. Without ``facets`` it is opened as for somebody who reads none of them, whatever ``keys`` could read.
+
     Raises ``SnapshotError`` for a place that holds no
     snapshot, one of an unknown format or with a document that is not one, one with missing or cut-off files, and one
     whose file names lead elsewhere; ``AccessError`` for a sealed one that these keys do not open, ``TamperError`` for
@@ -250,17 +252,26 @@ class Snapshot:
         """Each pseudonym whose own key can be read here, and that key; of a selection the whole snapshot's."""
         return dict(self._store.original_keys())
 
+    def shown_key(self, key: str) -> str:
+        """The key that the sample with this own key has here: its pseudonym, where it has one that can be read."""
+        return next((shown for shown, own in self._store.original_keys() if own == key), key)
+
     def find_key(self, text: str) -> str:
         """The key that is ``text``, else the only one that ends in ``/<text>``, or in the rest of it within its source.
 
-        So ``pets/cat.jpg`` and ``cat.jpg`` both find ``pets/images/cat.jpg``.
+        So ``pets/cat.jpg`` and ``cat.jpg`` both find ``pets/images/cat.jpg``. Where a facet gave samples pseudonyms,
+        their own keys find those as well, if they can be read.
 
         Raises ``NotFoundError`` where there is none (its hint names near ones) or more than one.
         """
         if self._find(text) is not None:
             return text
+        shown = {own: key for key, own in self._store.original_keys() if self._find(key) is not None}
+        if text in shown:
+            return shown[text]
         keys = (key for table in self.iter_tables(("key",)) for key in table["key"].to_pylist())
-        return find_key(keys, text, self.info.name)
+        found = find_key(chain(keys, shown), text, self.info.name)
+        return shown.get(found, found)
 
     def read_bytes(self, which: str | Mapping[str, Any] | Sample) -> bytes:
         """A sample's picture bytes, by its key, its row or the sample: one ranged read, checked against the digest.

@@ -119,10 +119,11 @@ class Keys(Protocol):
         """
         ...
 
-    def check_plain(self, url: str) -> None:
-        """Whether what stands in a folder may be a plain snapshot.
+    def check_place(self, url: str, seals: Seals | None) -> None:
+        """Whether a snapshot may stand where it stands; ``seals`` None: it is plain.
 
-        Raises ``TamperError`` where it has to be sealed: somebody may have put it in the place of the sealed one.
+        Raises ``TamperError`` where it has to be sealed, or is one of another stage: somebody may have put it in the
+        place of the true one.
         """
         ...
 

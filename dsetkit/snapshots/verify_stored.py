@@ -17,11 +17,13 @@ from dsetkit.storage.folder import Folder
 from dsetkit.storage.scratch import scratch_folder
 
 GET = "Get a good copy (in a project: dsetkit verify --repair); if there is none, build it again."
+_WHY = "Set DSETKIT_IDENTITY to an identity that may read it."
 
 
-def verify_stored(folder: Folder, seals: Seals) -> list[Issue]:
+def verify_stored(folder: Folder, seals: Seals, why: str = _WHY) -> list[Issue]:
     """What is wrong with the files of a sealed snapshot, as far as its envelope says; for those without keys.
 
+    ``why`` says what to do to have them.
     Takes the digest and size of each file as it lies there. Codes: ``file-missing``, ``shard-damaged``,
     ``part-damaged``, ``rejected-damaged``, ``facet-damaged``, ``file-unknown``, and always, as an info, ``sealed``:
     what was not looked at. Raises ``StorageError`` where it cannot be reached.
@@ -39,7 +41,7 @@ def verify_stored(folder: Folder, seals: Seals) -> list[Issue]:
             message=f"it is sealed (domain {seals.domain}, epoch {seals.epoch}): only digests and sizes of its files "
             "were checked against its envelope, and neither pictures, rows, counts, fingerprint nor its signature",
             file=SNAPSHOT,
-            hint="To check all of it, set DSETKIT_IDENTITY to an identity that may read it.",
+            hint=f"To check all of it: {why}",
         )
     )
     return stored.issues

@@ -134,6 +134,9 @@ class Workbench:
             name: open_input(project.raw(name), project, f"ingest@{name}")
             for name in sorted_sources(list(project.params.sources))
         }
+        self._own = {name: snapshot.original_keys() for name, snapshot in self.inputs.items()}
+        self._shown = {name: {key: shown for shown, key in own.items()} for name, own in self._own.items()}
+        """Source → own key → the pseudonym that a facet gave the sample in raw. Corrections name own keys."""
         categories = {name: self.inputs[name].categories for name in project.params.sources}
         self.mapper = CategoryMapper(project.params.clean.categories, categories)
         self.categories = tuple(category.name for category in self.mapper.categories)
@@ -149,12 +152,13 @@ class Workbench:
     def find(self, text: str) -> str:
         """The key that ``text`` is, or is the end of. Raises ``NotFoundError`` where none or several are."""
         source = text.partition("/")[0]
-        snapshots = [self.inputs[source]] if source in self.inputs else list(self.inputs.values())
+        names = [source] if source in self.inputs else list(self.inputs)
         found: list[str] = []
         failures: list[NotFoundError] = []
-        for snapshot in snapshots:
+        for name in names:
             try:
-                found.append(snapshot.find_key(text))
+                shown = self.inputs[name].find_key(text)
+                found.append(self._own[name].get(shown, shown))
             except NotFoundError as error:
                 failures.append(error)
         if len(found) == 1:
@@ -167,18 +171,23 @@ class Workbench:
     def has(self, key: str) -> bool:
         """Whether a source has a sample of this key."""
         source = key.partition("/")[0]
-        return source in self.inputs and key in self.inputs[source]
+        return source in self.inputs and self._shown[source].get(key, key) in self.inputs[source]
 
     def row(self, key: str) -> Row:
         """The sample as the next correction will find it. Raises ``UsageError`` for one that is excluded."""
         source = key.partition("/")[0]
-        mapped = self.mapper.map_row(self.inputs[source].row(key), source)
+        mapped = self.mapper.map_row(self._raw_row(key), source)
         corrected = self._corrector(self._by_key.get(key, ())).correct_row(mapped.row)
         if corrected.excluded is not None:
             raise UsageError(
                 f"{key} is excluded: {corrected.excluded.note()}", hint=f"Take that line out of {CORRECTIONS}/ first."
             )
         return corrected.row if corrected.split is None else {**corrected.row, "split": corrected.split}
+
+    def _raw_row(self, key: str) -> Row:
+        """The sample as its raw snapshot has it, under its own key."""
+        source = key.partition("/")[0]
+        return {**self.inputs[source].row(self._shown[source].get(key, key)), "key": key}
 
     def exclusion(self, key: str) -> Correction | None:
         """The correction that keeps a sample out."""
@@ -191,13 +200,15 @@ class Workbench:
         for key in sorted(self._by_key, key=str.encode):
             if self.has(key):
                 source = key.partition("/")[0]
-                corrector.correct_row(self.mapper.map_row(self.inputs[source].row(key), source).row)
+                corrector.correct_row(self.mapper.map_row(self._raw_row(key), source).row)
         found = corrector.issues()
         if any(issue.code == UNKNOWN_KEY for issue in found):  # an excluded picture may stand under another key now
-            for snapshot in self.inputs.values():
+            for name, snapshot in self.inputs.items():
                 for row in iter_rows(snapshot.iter_tables(("key", "digest")), Sample):
-                    if row["key"] not in self._by_key:
-                        corrector.correct_row(row)
+                    shown: str = row["key"]
+                    own = self._own[name].get(shown, shown)
+                    if own not in self._by_key:
+                        corrector.correct_row({**row, "key": own})
             found = corrector.issues()
         return found
 

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from dsetkit.errors import LossError, NotFoundError
 from dsetkit.formats import registry
+from dsetkit.formats.dsetkit.sealed import sealed_losses
 from dsetkit.formats.export_names import named
 from dsetkit.formats.labelset import LabelSet
 from dsetkit.formats.loss import LossReport
-from dsetkit.formats.reading import Opened, open_labels
+from dsetkit.formats.reading import Opened
 from dsetkit.formats.writing import write_labels
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.read import Snapshot
@@ -26,7 +27,7 @@ from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
 from dsetkit.spec.snapshot import License
-from dsetkit.stages.facets import sealed_losses
+from dsetkit.stages.labels import open_labels
 from dsetkit.storage.scan import Tree
 
 

@@ -85,14 +85,16 @@ def compare_returned(
     if not rows:
         return found
     chosen = choose_keys(snapshot, rows)
+    own = snapshot.original_keys()
     expected = _expected(KeyedExport(chosen, names, all_statuses=all_statuses), label_format)
     for number, (held, pairs) in enumerate(expected):
-        key = chosen.row(number)["key"]
+        shown: str = chosen.row(number)["key"]
+        key = own.get(shown, shown)
         if not bench.has(key) or bench.exclusion(key) is not None:
             found.issues.append(_issue(UNKNOWN_KEY, f"no source has {key}, or it is excluded", key))
             continue
         comparison = _Comparison(bench, snapshot, key, held, who, found)
-        row = rows[key]
+        row = rows[shown]
         is_whole = row.get("labelled") == "yes" and row["key"] not in broken
         comparison.compare(row, pairs, tolerance_px, is_whole=is_whole)
         found.samples += 1

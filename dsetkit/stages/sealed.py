@@ -39,17 +39,23 @@ def has_policy(root: Path) -> bool:
     return known_project(root) is not None
 
 
-def keys_of(root: Path, *, statements: Read | None = None, is_past: bool = False) -> ProjectKeys | None:
+def keys_of(
+    root: Path, *, statements: Read | None = None, is_past: bool = False, place: str | None = None
+) -> ProjectKeys | None:
     """What the identity that ``DSETKIT_IDENTITY`` names may open in a project; None where it has no policy.
 
     ``statements`` reads ``signatures/…`` of a revision, where it is not the workspace's that count; ``is_past``: the
-    revision was asked for by name. Nothing is read and nobody is asked before something sealed is met.
+    revision was asked for by name. ``place`` (``data/cleaned``): where what is opened belongs, if it lies elsewhere.
+    Nothing is read and nobody is asked before something sealed is met.
     """
     if not has_policy(root):
         return None
     from dsetkit.access.opened import ProjectKeys
 
-    keys = ProjectKeys(root, statements=statements, is_past=is_past, record=lambda seals: _record(keys, root, seals))
+    stage = None if place is None else place.removeprefix("data/")
+    keys = ProjectKeys(
+        root, statements=statements, is_past=is_past, stage=stage, record=lambda seals: _record(keys, root, seals)
+    )
     return keys
 
 
@@ -108,8 +114,10 @@ class Unsigned:
     def check(self, seals: Seals, document: bytes) -> None:
         """Looks at no signature."""
 
-    def check_plain(self, url: str) -> None:
-        """Takes anything plain."""
+    def check_place(self, url: str, seals: Seals | None) -> None:
+        """Takes anything plain; what is sealed stands where it belongs."""
+        if seals is not None:
+            self._keys.check_place(url, seals)
 
     def opened(self, seals: Seals) -> None:
         """Records nothing."""

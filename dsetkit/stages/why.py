@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dsetkit.errors import DsetkitError, NotFoundError
+from dsetkit.errors import AccessError, DsetkitError, NotFoundError, TamperError
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.arrow import Row, rows_from_table
 from dsetkit.spec.sample import Rejected
@@ -20,7 +20,8 @@ class StageStory:
 
     stage: str
     outcome: str
-    """``kept``, ``rejected``, ``unknown`` (it never came here), ``absent`` (the snapshot is not built)."""
+    """``kept``, ``rejected``, ``unknown`` (it never came here), ``absent`` (the snapshot is not built), ``sealed``
+    (this identity does not read it)."""
     reason: str = ""
     message: str = ""
     duplicate_of: str | None = None
@@ -58,34 +59,49 @@ class Story:
 def trace(project: Project, text: str) -> Story:
     """What each stage did with the sample that ``text`` names (a key, or the end of one that is unique).
 
-    Raises ``NotFoundError`` where no snapshot that is built knows such a sample.
+    Raises ``NotFoundError`` where no snapshot that is built knows such a sample, ``AccessError`` where all that are
+    built are sealed to this identity.
     """
-    snapshots: list[tuple[str, Snapshot | None]] = []
+    snapshots: list[tuple[str, Snapshot | DsetkitError]] = []
     source = text.split("/", 1)[0]
     places = [(f"raw/{name}", project.raw(name)) for name in project.params.sources if name == source]
     places = places or [(f"raw/{name}", project.raw(name)) for name in project.params.sources]
     for stage, place in [*places, ("cleaned", project.cleaned), ("augmented", project.augmented)]:
         try:
             snapshots.append((stage, open_snapshot(place, keys=project.keys)))
-        except DsetkitError:
-            snapshots.append((stage, None))
-    key = _resolve(text, [snapshot for _, snapshot in snapshots if snapshot is not None])
+        except DsetkitError as error:
+            snapshots.append((stage, error))
+    key = _resolve(text, [snapshot for _, snapshot in snapshots])
     last = snapshots[-1][1]
-    row = None if last is None else _row(last, key)
-    parents = (row or {}).get("derived_from", ())
+    row = _row(last, _shown(last, key)) if isinstance(last, Snapshot) else None
+    parents = [_own(last, parent) for parent in (row or {}).get("derived_from", ())]
     story = Story(key, variant_of=parents[0] if parents else None)
     for stage, snapshot in snapshots:
         if stage.startswith("raw/") and not key.startswith(f"{stage[4:]}/"):
             continue
-        story.stages.append(_tell(stage, snapshot, key if stage == "augmented" else story.variant_of or key))
+        asked = key if stage == "augmented" else story.variant_of or key
+        story.stages.append(_tell(stage, snapshot, _shown(snapshot, asked)))
     return story
 
 
-def _resolve(text: str, snapshots: list[Snapshot]) -> str:
+def _own(snapshot: Snapshot | DsetkitError, key: str) -> str:
+    """The sample's own key, where a facet gave it another and its own can be read."""
+    return snapshot.original_keys().get(key, key) if isinstance(snapshot, Snapshot) else key
+
+
+def _shown(snapshot: Snapshot | DsetkitError, key: str) -> str:
+    return snapshot.shown_key(key) if isinstance(snapshot, Snapshot) else key
+
+
+def _resolve(text: str, found: list[Snapshot | DsetkitError]) -> str:
     failures: list[NotFoundError] = []
+    snapshots = [snapshot for snapshot in found if isinstance(snapshot, Snapshot)]
+    sealed = [error for error in found if isinstance(error, AccessError)]
+    if sealed and not snapshots:
+        raise sealed[0]
     for snapshot in snapshots:
         try:
-            return snapshot.find_key(text)
+            return _own(snapshot, snapshot.find_key(text))
         except NotFoundError as error:
             failures.append(error)
     source, _, rest = text.partition("/")
@@ -99,11 +115,16 @@ def _resolve(text: str, snapshots: list[Snapshot]) -> str:
         )
     best = min(failures, key=lambda error: not error.hint.startswith(("Say which", "Near it")))
     message = best.message if best.hint.startswith("Say which") else f"no snapshot knows a sample {text!r}"
-    raise NotFoundError(message, name=text, hint=best.hint)
+    more = f" Or it is in {sealed[0].subject}, which is sealed to you. {sealed[0].hint}" if sealed else ""
+    raise NotFoundError(message, name=text, hint=best.hint + more)
 
 
-def _tell(stage: str, snapshot: Snapshot | None, key: str) -> StageStory:
-    if snapshot is None:
+def _tell(stage: str, snapshot: Snapshot | DsetkitError, key: str) -> StageStory:
+    if isinstance(snapshot, AccessError):
+        return StageStory(stage, "sealed", message=f"the snapshot is sealed to you. {snapshot.hint}")
+    if isinstance(snapshot, TamperError):
+        return StageStory(stage, "absent", message=f"the snapshot was refused: {snapshot.message}")
+    if not isinstance(snapshot, Snapshot):
         return StageStory(stage, "absent", message="the snapshot is not built, or not whole")
     rejected = rows_from_table(snapshot.rejected.filter(pc.equal(snapshot.rejected["key"], key)), Rejected)
     annotations = tuple(

@@ -419,7 +419,7 @@ def test_the_log_counts_each_version(life: Life) -> None:
 def test_a_fingerprint_says_which_version_it_is_of(life: Life) -> None:
     objects = Objects(life.root)
     for rev in ("v1", "v2", "v3"):
-        named = find(life.root, objects, life.open(rev).fingerprint[:12])
+        named = find(life.root, objects, life.open(rev).fingerprint[:12]).found
         assert [(item.commit.tags, item.stage, item.selection) for item in named] == [((rev,), "cleaned", {})]
     objects.close()
     part = life.open("v2").where(split="train", category="WBC")

@@ -159,14 +159,14 @@ def test_log_as_json_and_as_text(project: Path) -> None:
 def test_a_fingerprint_is_found_and_so_is_a_selections(project: Path) -> None:
     objects = Objects(project)
     then = dsetkit.open(project / "data" / "cleaned", rev="v1")
-    whole = list(find(project, objects, then.fingerprint[:10]))
+    whole = find(project, objects, then.fingerprint[:10]).found
     assert [(item.commit.tags, item.stage, item.selection) for item in whole] == [(("v1",), "cleaned", {})]
     part = then.where(split="train")
-    assert {"split": "train"} in [item.selection for item in find(project, objects, part.fingerprint)]
+    assert {"split": "train"} in [item.selection for item in find(project, objects, part.fingerprint).found]
     drawn = part.take(3, seed=7)
-    assert list(find(project, objects, drawn.fingerprint)) == []
+    assert find(project, objects, drawn.fingerprint).found == ()
     assert {"split": "train", "take": 3, "seed": 7} in [
-        item.selection for item in find(project, objects, drawn.fingerprint, take=3, seed=7)
+        item.selection for item in find(project, objects, drawn.fingerprint, take=3, seed=7).found
     ]
     assert json.loads(sh(project, "dsetkit", "find", then.fingerprint, "--json"))[0]["tags"] == ["v1"]
 

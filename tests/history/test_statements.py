@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,14 @@ import dsetkit
 from dsetkit.access import changes
 from dsetkit.access.statement import signature_name, statement_name
 from dsetkit.errors import TamperError
+from dsetkit.history.log import change_line, versions
 from dsetkit.history.memory import last_output
+from dsetkit.history.objects import Objects
+from dsetkit.history.recorded import recorded_outputs
 from dsetkit.history.statements import file_at, keys_at
+from dsetkit.snapshots.read import Snapshot
+from dsetkit.stages.augment import augment
+from dsetkit.stages.executor import open_pool
 
 SIGNED = (statement_name("cleaned"), signature_name("cleaned"))
 
@@ -76,7 +83,7 @@ def test_signatures_of_the_workspace_do_not_count_for_a_revision(project: Protec
     with pytest.raises(TamperError, match="cleaned is not signed"):
         dsetkit.open(place)
     assert dsetkit.open(place, rev="v1").seals is not None
-    keys = keys_at(project.root, "v1")
+    keys = keys_at(project.root, "v1", "data/cleaned")
     assert keys is not None
     document = (place / "snapshot.json").read_bytes()
     seals = dsetkit.open(place, rev="v1").seals
@@ -94,9 +101,37 @@ def test_an_old_version_in_the_workspace_is_not_taken_for_new(project: Protected
         dsetkit.open(place)
 
 
+def test_a_snapshot_of_another_stage_is_refused_by_its_own_signature(project: Protected) -> None:
+    """All that a committer needs is ``cp``, or a line of ``dvc.lock``: keys, signature and stage fit each other."""
+    cleaned, augmented = project.root / "data/cleaned", project.root / "data/augmented"
+    lock = project.root / "dvc.lock"
+    text = lock.read_text()
+    oids = {path: oid for path, oid in recorded_outputs(text).items() if path.startswith("data/")}
+    lock.write_text(text.replace(oids["data/cleaned"], oids["data/augmented"]))
+    commit(project.root, "swapped", "swapped")
+    with pytest.raises(TamperError, match=r"cleaned is the sealed snapshot of another stage \(augmented\)"):
+        dsetkit.open(cleaned, rev="swapped")
+    found = next(versions(project.root, Objects(project.root)))
+    assert isinstance(found.stages["cleaned"], TamperError)
+    assert isinstance(found.stages["augmented"], Snapshot)
+    assert "cannot be compared here" in change_line(found, found)
+    assert dsetkit.open(augmented, rev="swapped").info.stage == "augmented"
+    shutil.rmtree(cleaned)
+    shutil.copytree(augmented, cleaned)
+    for place in (cleaned, project.place / "link"):
+        if place != cleaned:
+            place.symlink_to(cleaned)
+        with pytest.raises(TamperError, match=r"another stage \(augmented\), put in its place"):
+            dsetkit.open(place)
+    with pytest.raises(TamperError, match="another stage"), open_pool(1) as pool:
+        augment(project.project, pool=pool)
+    shutil.copytree(augmented, project.root / "copy")  # where no stage belongs any may lie
+    assert dsetkit.open(project.root / "copy").info.stage == "augmented"
+
+
 def test_no_keys_without_a_policy(tmp_path: Path) -> None:
-    assert keys_at(tmp_path, None) is None
-    assert keys_at(tmp_path, "HEAD") is None
+    assert keys_at(tmp_path, None, "data/cleaned") is None
+    assert keys_at(tmp_path, "HEAD", "data/cleaned") is None
 
 
 def test_a_file_of_a_revision(tmp_path: Path) -> None:

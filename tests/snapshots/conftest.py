@@ -103,9 +103,9 @@ class KeysOf:
         if self.refuses:
             raise TamperError(self.refuses, subject=seals.stage, hint="Ask.")
 
-    def check_plain(self, url: str) -> None:
+    def check_place(self, url: str, seals: Seals | None) -> None:
         """Notes it."""
-        self.said.append("plain")
+        self.said.append("plain" if seals is None else "place")
 
     def opened(self, seals: Seals) -> None:
         """Notes it."""

@@ -64,7 +64,7 @@ class Keys:
     def check(self, seals: Seals, document: bytes) -> None:
         pass
 
-    def check_plain(self, url: str) -> None:
+    def check_place(self, url: str, seals: Seals | None) -> None:
         pass
 
     def opened(self, seals: Seals) -> None:

@@ -320,13 +320,13 @@ def test_what_keys_are_asked(sealed: Path, built: Path, kit: SimpleNamespace) ->
     assert keys.said == ["plain"]
     keys.said.clear()
     read_info(LocalFolder(sealed), keys)
-    assert keys.said == ["seal", "check"]
+    assert keys.said == ["seal", "place", "check"]
     open_snapshot(sealed, keys=keys)
-    assert keys.said[2:] == ["seal", "check", "opened"]
+    assert keys.said[3:] == ["seal", "place", "check", "opened"]
     unsigned = kit.KeysOf(kit.seal_of(), refuses="nobody signed it")
     with pytest.raises(TamperError, match="nobody signed it"):
         open_snapshot(sealed, keys=unsigned)
-    assert unsigned.said == ["seal", "check"]
+    assert unsigned.said == ["seal", "place", "check"]
 
 
 def test_it_stays_in_its_process(sealed: Path, kit: SimpleNamespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from support.bench import Bench, picture_bytes, tree_bytes
 
 from dsetkit.access import changes
 from dsetkit.access.identity import Identity, make_identity
-from dsetkit.errors import AccessError, LossError
+from dsetkit.errors import AccessError, LossError, NotFoundError
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify
 from dsetkit.spec.arrow import Row, iter_rows
@@ -20,13 +21,19 @@ from dsetkit.stages import protection
 from dsetkit.stages.augment import augment
 from dsetkit.stages.build import StageResult
 from dsetkit.stages.clean import clean
+from dsetkit.stages.corrections import Who, Workbench, add_corrections, exclude
 from dsetkit.stages.executor import open_pool
 from dsetkit.stages.export import export_snapshot
 from dsetkit.stages.facets import reordered
 from dsetkit.stages.ingest import ingest
+from dsetkit.stages.keyed_export import export_keys
+from dsetkit.stages.labels import read_labels
 from dsetkit.stages.project import Project
+from dsetkit.stages.returned import compare_returned
+from dsetkit.stages.why import trace
 
 NAMES = ("cora", "tom")
+WHO = Who("Ann <ann@example.org>", "2026-01-02T03:04:05Z", "seen under the microscope")
 
 
 class Pets:
@@ -181,6 +188,56 @@ def test_raw_under_pseudonyms(pets: Pets) -> None:
     assert all("cats" not in key for key in raw.column("key")["key"].to_pylist())
     assert verify(raw) == []
     assert [row["row_digest"] for row in rows(pets.open("cleaned"))] == [row["row_digest"] for row in before]
+
+    bench = Workbench(Project(pets.root))  # corrections name own keys, and find samples by them
+    key = bench.find("cats_03.jpg")
+    assert key == raw.original_key(raw.find_key("cats_03.jpg")) != raw.find_key("cats_03.jpg")
+    assert bench.has(key)
+    add_corrections(Project(pets.root), [exclude(bench.row(key), WHO)])
+    assert bench.issues() == Workbench(Project(pets.root)).issues() == []
+    pets.build()
+    cleaned = pets.open("cleaned")
+    assert len(cleaned) == 29
+    assert key not in cleaned
+    assert [stage.outcome for stage in trace(Project(pets.root), key).stages][:2] == ["kept", "rejected"]
+
+
+def test_own_keys_find_samples_under_pseudonyms(pets: Pets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By who reads the facet, in every command; labels that a trainer edited come back as corrections."""
+    protect(pets, "test-labels")
+    pets.build()
+    cleaned, project = pets.open("cleaned"), Project(pets.root)
+    own = cleaned.original_keys()
+    shown, key = next(iter(own.items()))
+    assert (cleaned.find_key(key), cleaned.find_key(key.rpartition("/")[2]), cleaned[key].key) == (shown,) * 3
+    assert (cleaned.shown_key(key), cleaned.shown_key("no/such.jpg")) == (shown, "no/such.jpg")
+    with pytest.raises(NotFoundError):
+        cleaned.where(split="train").find_key(key)
+    for asked in (key, shown):
+        story = trace(project, asked)
+        assert story.key == key
+        assert [stage.outcome for stage in story.stages] == ["kept"] * 3
+        assert {stage.split for stage in story.stages[1:]} == {"test"}
+    export_keys(cleaned, list(own), tmp_path / "out", format="coco")
+    for path in (tmp_path / "out").rglob("*.json"):
+        document = json.loads(path.read_text())
+        for item in document["annotations"]:
+            item["bbox"][2] += 7
+        path.write_text(json.dumps(document))
+    found = compare_returned(Workbench(project), cleaned, tmp_path / "out", WHO, format="coco")
+    assert found.issues == []
+    assert {item.key for item in found.corrections} == set(own.values())
+    assert {item.action for item in found.corrections} == {"set"}
+
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(tmp_path / "tom"))
+    labels, project = read_labels(pets.root / "data/cleaned"), Project(pets.root)
+    assert [(issue.code, issue.severity) for issue in labels.issues] == [("labels-sealed", "warning")]
+    story = trace(project, shown)
+    assert [stage.outcome for stage in story.stages] == ["sealed", "kept", "kept"]
+    with pytest.raises(NotFoundError, match="no snapshot knows") as caught:
+        trace(project, key)
+    assert "raw/pets, which is sealed to you" in caught.value.hint
+    assert trace(project, rows(pets.open("cleaned").where(split="train"))[0]["key"]).stages[0].outcome == "sealed"
 
 
 def test_reordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ class SnapshotChange:
 
     name: str
     """``raw/blood``, ``cleaned``, ``augmented``."""
-    old: Snapshot | None
-    """As it stands in the workspace; None where it does not, or cannot be read."""
+    old: Snapshot | DsetkitError | None
+    """As it stands in the workspace; None where it does not, the error where it cannot be read."""
     new: Snapshot | DsetkitError | None
     """As it is to be; None where it goes, the error where it cannot be read before it is fetched."""
 
@@ -31,7 +31,7 @@ class SnapshotChange:
 
     def diff(self) -> Diff | None:
         """What differs, where both sides can be read."""
-        if self.old is None or not isinstance(self.new, Snapshot):
+        if not isinstance(self.old, Snapshot) or not isinstance(self.new, Snapshot):
             return None
         try:
             return diff(self.old, self.new)
@@ -48,7 +48,7 @@ class SnapshotChange:
         return {
             "stage": self.name,
             "change": self.change,
-            "old": None if self.old is None else stage_facts(self.old),
+            "old": stage_facts(self.old) if isinstance(self.old, Snapshot) else None,
             "new": stage_facts(self.new) if isinstance(self.new, Snapshot) else None,
             "differs": None if found is None else counts,
         }

@@ -115,21 +115,22 @@ def build_file(repo: Repo, objects: Objects, oid: str, place: Path) -> None:
         _sync_copy(place)
 
 
-def check_built(place: Path, what: str, root: Path, rev: str) -> None:
-    """Look whether a folder, if it is a snapshot of a revision, is whole and means what it says.
+def check_built(built: Path, place: str, root: Path, rev: str) -> bool:
+    """Look whether a folder, if it is the snapshot of a place at a revision, is whole and means what it says.
 
-    Of one that is sealed to this identity, whether its files are what its envelope says. Raises ``SnapshotError``, and
-    ``TamperError`` for what was not signed then.
+    Of one that is sealed to this identity, whether its files are what its envelope says; False then. Raises
+    ``SnapshotError``, and ``TamperError`` for what was not signed then.
     """
-    if not (place / "snapshot.json").exists():
-        return
+    if not (built / "snapshot.json").exists():
+        return True
+    what = f"{place} of {rev}"
     try:
-        snapshot = open_snapshot(place, keys=keys_at(root, rev))
+        snapshot = open_snapshot(built, keys=keys_at(root, rev, place))
     except TamperError:
         raise
     except AccessError:
-        check_stored(LocalFolder(place), what)
-        return
+        check_stored(LocalFolder(built), what)
+        return False
     digests = (digest for table in snapshot.iter_tables(("row_digest",)) for digest in table["row_digest"].to_pylist())
     found = fingerprint(digests, snapshot.categories)
     if found != snapshot.fingerprint:
@@ -138,6 +139,7 @@ def check_built(place: Path, what: str, root: Path, rev: str) -> None:
             path=what,
             hint="It was damaged before it was recorded; choose another version. Nothing was changed.",
         )
+    return True
 
 
 def check_stored(folder: Folder, what: str) -> None:

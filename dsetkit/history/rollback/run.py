@@ -38,6 +38,7 @@ from dsetkit.history.rollback.plan import Plan, Version, Wish, make_plan
 from dsetkit.history.rollback.resign import sign_again
 from dsetkit.history.rollback.stage import choose, merged_files
 from dsetkit.history.rollback.steps import make_steps
+from dsetkit.snapshots.naming import SNAPSHOT
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.stages.sealed import keys_of, refresh_sealing
 from dsetkit.storage.atomic import sync_folder, written
@@ -58,6 +59,8 @@ class Rolled:
     is_recorded: bool
     """Whether HEAD has what the workspace has now."""
     notes: tuple[str, ...]
+    sealed: tuple[str, ...]
+    """Snapshots that are sealed to this identity: their files were checked, not what they mean."""
 
 
 class Rollback:
@@ -119,11 +122,14 @@ class Rollback:
         for path in sorted({*self._coming, *self._gone}):
             if not path.startswith("data/"):
                 continue
-            old: Snapshot | None = None
-            with suppress(DsetkitError):
-                old = open_snapshot(self.root / path, keys=keys_of(self.root))
+            old: Snapshot | DsetkitError | None = None
+            if (self.root / path / SNAPSHOT).is_file():
+                try:
+                    old = open_snapshot(self.root / path, keys=keys_of(self.root))
+                except DsetkitError as error:
+                    old = error
             oid = self._coming.get(path)
-            new = None if oid is None else open_recorded(self._objects, oid, f"{path} at {self.rev}", self.rev)
+            new = None if oid is None else open_recorded(self._objects, oid, path, self.rev)
             yield SnapshotChange(path.removeprefix("data/"), old, new)
 
     def files(self) -> dict[str, str]:
@@ -150,7 +156,7 @@ class Rollback:
                 (place / "new").mkdir(parents=True)
                 (place / "old").mkdir()
             fetched = fetch(self._repo, self._objects, self._wanted.whose)
-            steps = make_steps(
+            steps, sealed = make_steps(
                 self.root,
                 self._repo,
                 self._objects,
@@ -193,7 +199,7 @@ class Rollback:
         made = new_head if resolve(self.root, "HEAD") == new_head else None
         if made is not None and is_detached(self.root):
             notes.append("HEAD is on no branch, and so is the commit: git switch --create NAME keeps it")
-        return Rolled(fetched, made, is_recorded or made is not None, tuple(notes))
+        return Rolled(fetched, made, is_recorded or made is not None, tuple(notes), tuple(sealed))
 
     def _find_base(self) -> tuple[Version, Plan]:
         """Where the project is, and what leads from there to the revision. Raises ``CheckError``."""

@@ -30,13 +30,16 @@ def make_steps(
     coming: Mapping[str, str],
     folders: Mapping[str, Mapping[str, str]],
     version: str,
-) -> list[Step]:
+) -> tuple[list[Step], list[str]]:
     """Make everything ready; the steps in the order they are done in, ``dvc.lock`` last.
+
+    With them the snapshots that are sealed to this identity, so that what they mean could not be checked.
 
     ``gone`` and ``coming`` (path → object) are the outputs that change, ``folders`` (path → name → object) what those
     that are folders hold. Raises ``StorageError``, ``SnapshotError``; nothing of the project was changed then.
     """
     steps: list[Step] = []
+    sealed: list[str] = []
     written_by_git = [path for path, wish in plan.files.items() if wish is not None]
     # What was a file of git's and is to be a file of DVC's, or the other way, is one step.
     going = {path for path, wish in plan.files.items() if wish is None and not (path in coming and path not in folders)}
@@ -61,7 +64,8 @@ def make_steps(
             if oid is not None:
                 target = side(root, "new", len(steps))
                 build_folder(repo, objects, folders[path], target)
-                check_built(target, f"{path} of {version}", root, version)
+                if not check_built(target, path, root, version):
+                    sealed.append(path)
             steps.append(Step(path, "folder", old=stands(path), new=oid is not None, oid=oid))
             moved.append(path)
             continue
@@ -76,7 +80,7 @@ def make_steps(
         if wish is not None:
             _write(root, path, wish, side(root, "new", len(steps)))
         steps.append(Step(path, "file", old=stands(path) and not (root / path).is_dir(), new=True))
-    return [_ready(root, number, step) for number, step in enumerate(steps)]
+    return [_ready(root, number, step) for number, step in enumerate(steps)], sealed
 
 
 def _ready(root: Path, number: int, step: Step) -> Step:
