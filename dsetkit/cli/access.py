@@ -240,7 +240,7 @@ def facet(
     if not remove and done.has_changed and name not in before[0].facets:
         issues = _readable_facet(Project.find().root, done.chain.pending or done.chain.policy, name)
     said = f"facet {name} is {'no more' if remove else 'kept apart'}"
-    show_change(Output(as_json=as_json), done, said, issues=issues)
+    show_change(Output(as_json=as_json), done, said, issues=issues, notes=_split_notes(done, name))
 
 
 @access_app.command()
@@ -344,15 +344,31 @@ def _public_lines(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _input_notes(done: protection.Change, name: str) -> list[str]:
-    """That a builder lacks what the stage is made from."""
+    """That a builder lacks what the stage is made from, or a reader of the report learns of more than they read."""
     policy = done.chain.pending or done.chain.policy
     told = rights(policy, name) if name in policy.principals else {"builds": [], "reads": []}
     pairs = (("cleaned", "raw"), ("augmented", "cleaned"))
-    return [
+    notes = [
         f"{name} builds {made} but does not read {source}, which it is made from."
         for made, source in pairs
         if made in told["builds"] and source not in told["reads"]
     ]
+    unread = [
+        stage for stage in ("raw", "cleaned", "augmented") if stage in policy.stages and stage not in told["reads"]
+    ]
+    if "report" in told["reads"] and unread:
+        notes.append(
+            f"The report counts what is in {', '.join(unread)}, and names fingerprints: {name}, who does not read "
+            f"{'that' if len(unread) == 1 else 'those'}, can check guesses with them."
+        )
+    return notes
+
+
+def _split_notes(done: protection.Change, name: str) -> list[str]:
+    """That rows of some splits are to be kept apart where there are no splits yet."""
+    rule = (done.chain.pending or done.chain.policy).facets.get(name)
+    raw = [] if rule is None or not rule.splits else [stage for stage in rule.stages if stage.split("/")[0] == "raw"]
+    return [f"{stage} has no splits before clean, so {name} keeps nothing apart there." for stage in raw]
 
 
 def _readable_facet(root: Path, policy: AccessPolicy, name: str) -> list[Issue]:

@@ -144,6 +144,21 @@ def test_three_roles(ada: Path, run: Run) -> None:
     assert run("access", "whoami", "--identity", str(ada / "tom"), "--json").json()["principal"] is None
 
 
+def test_what_is_told_beside_a_grant_or_a_facet(ada: Path, run: Run) -> None:
+    """What an admin may not have thought of."""
+    tom = join(run, ada, "tom")
+    told = run("access", "grant", "tom", "--identity-of", tom, "--stage", "augmented", "--stage", "report")
+    text = " ".join(told.out.split())
+    assert "The report counts what is in raw, cleaned, and names fingerprints: tom, who does not read those" in text
+    told = run("access", "grant", "tom", "--stage", "raw", "--stage", "cleaned")
+    assert "The report" not in told.out
+    told = run("access", "facet", "held-out", "--stage", "raw", "--stage", "cleaned", "--column", "annotations")
+    assert "no splits" not in told.out
+    told = run("access", "facet", "held-out", "--split", "test")
+    assert "raw has no splits before clean, so held-out keeps nothing apart there." in " ".join(told.out.split())
+    assert "no splits" not in run("access", "facet", "held-out", "--remove").out
+
+
 def test_errors_tell_programs_who_could_grant_it(ada: Path, run: Run) -> None:
     join(run, ada, "olga")
     told = run("access", "rotate", "--identity", str(ada / "olga"), "--json")
