@@ -36,7 +36,17 @@ from dsetkit.stages.corrections import (
 from dsetkit.stages.corrections import exclude as exclude_sample
 from dsetkit.stages.project import Project
 from dsetkit.stages.returned import TOLERANCE_PX, compare_returned
+from dsetkit.stages.sealed import is_protected
 from dsetkit.stages.twins import Twins
+
+IN_THE_CLEAR = Issue(
+    code="correction-plain",
+    severity="warning",
+    message="corrections/ lies in git in the clear: what is written there of sealed samples can be read by whoever has "
+    "the repository",
+    hint="Where that may not be, take it out before you commit, and mend the labels in the source: dsetkit update.",
+)
+"""Beside each correction of what is sealed."""
 
 WHY = typer.Option(..., "--why", help="The reason, in a sentence.")
 
@@ -324,6 +334,8 @@ def _write(
     issues: Sequence[Issue] = (),
     dry_run: bool = False,
 ) -> None:
+    if made and is_protected(project.root, project.cleaned):
+        issues = [*issues, IN_THE_CLEAR]
     paths = [] if dry_run or not made else add_corrections(project, made)
     names = [os.path.relpath(path, project.root) for path in paths]
     if output.as_json:

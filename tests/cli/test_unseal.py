@@ -187,3 +187,12 @@ def test_status_says_what_is_sealed(project: Protected, run: Run, monkeypatch: p
     found = states()
     assert (found["raw/pets"], found["augmented"]) == ("sealed", "sealed")
     assert found["cleaned"] != "sealed"
+
+
+def test_a_correction_of_what_is_sealed_says_that_it_is_in_the_clear(project: Protected, run: Run) -> None:
+    told = run("exclude", "pets/images/00.jpg", "--why", "It shows nothing.")
+    assert told.code == 0
+    assert "corrections/ lies in git in the clear" in " ".join(told.out.split())
+    told = run("correct", "pets/images/01.jpg", "--split", "test", "--why", "It is hard.", "--json")
+    assert [(issue["code"], issue["severity"]) for issue in told.json()["issues"]] == [("correction-plain", "warning")]
+    assert run("correct", "pets/images/01.jpg", "--split", "test", "--why", "Again.", "--json").json()["issues"] == []
