@@ -17,9 +17,10 @@ from dsetkit.cli.words import plural
 from dsetkit.errors import AccessError, NotFoundError, SnapshotError, StorageError, TamperError, UsageError
 from dsetkit.history.objects import Objects
 from dsetkit.history.repair import Repaired, repair_outputs, repair_versions, repair_workspace
-from dsetkit.history.revisions import find_project, folder_at, snapshots_at
+from dsetkit.history.revisions import find_project, folder_at, keys_recorded, snapshots_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.report.cards.files import card_places, check_cards, project_of
+from dsetkit.snapshots.naming import SNAPSHOT
 from dsetkit.snapshots.opening import read_seals
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify_stored import verify_stored
@@ -99,8 +100,7 @@ def _look_at_snapshots(output: Output, path: str | None, rev: str | None, *, bro
             opened = partial(dsetkit.open, place, rev=rev)
         with output.progress() as progress:
             progress.start(f"verifying {name}", None)
-            folder = partial(open_folder, place) if rev is None else partial(folder_at, place, rev)
-            issues = _issues_of(opened, broken or rev is not None, folder)
+            issues = _issues_of(opened, broken or rev is not None, partial(_stored_issues, place, rev))
         found.issues.extend(issues)
         if not issues:
             found.sound.append(Path(place).resolve())
@@ -198,25 +198,39 @@ def _places_at(path: str | None, rev: str) -> list[str]:
     return places
 
 
-def _issues_of(opened: Callable[[], Snapshot], broken: bool, files: Callable[[], Folder]) -> list[Issue]:
+def _issues_of(
+    opened: Callable[[], Snapshot], broken: bool, stored: Callable[[AccessError], list[Issue]]
+) -> list[Issue]:
     """What is wrong with a snapshot; ``broken``: also that it cannot be opened.
 
-    ``files``: its folder; of one that is sealed to this identity those are looked at alone.
+    ``stored``: what is wrong with one that is sealed to this identity.
     """
     try:
         return dsetkit.verify(opened())
     except TamperError as error:
         return [Issue(code="snapshot-tampered", message=error.message, hint=error.hint)]
     except AccessError as error:
-        folder = files()
-        seals = read_seals(folder)
-        if seals is None:
-            raise
-        return verify_stored(folder, seals, error.hint)
+        return stored(error)
     except (SnapshotError, StorageError, NotFoundError) as error:
         if not broken:
             raise
         return [Issue(code="snapshot-unreadable", message=error.message, hint=error.hint)]
+
+
+def _stored_issues(place: str, rev: str | None, error: AccessError) -> list[Issue]:
+    """What is wrong with a snapshot that is sealed to this identity: with its files and signature, without keys."""
+    folder: Folder = open_folder(place) if rev is None else folder_at(place, rev)
+    seals = read_seals(folder)
+    if seals is None:
+        raise error
+    keys = keys_near(place) if rev is None else keys_recorded(place, rev)
+    if keys is not None:
+        try:
+            keys.check_place(folder.url, seals)
+            keys.check(seals, folder.read(SNAPSHOT))
+        except TamperError as tampered:
+            return [Issue(code="snapshot-tampered", message=tampered.message, hint=tampered.hint)]
+    return verify_stored(folder, seals, error.hint, is_signed=keys is not None)
 
 
 def _show(output: Output, what: str, issues: list[Issue]) -> None:

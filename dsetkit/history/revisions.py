@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsetkit.errors import DsetkitError, NotFoundError, UsageError
 from dsetkit.history.objects import ObjectFolder, Objects, open_object, recorded_files
 from dsetkit.history.recorded import lock_at, recorded_outputs
 from dsetkit.history.repository import git
+from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.read import Exporter, Snapshot
 from dsetkit.storage.folder import is_local
+
+if TYPE_CHECKING:
+    from dsetkit.access.opened import ProjectKeys
 
 
 class Commit(NamedTuple):
@@ -117,6 +121,12 @@ def folder_at(path: str | os.PathLike[str], rev: str) -> ObjectFolder:
     root, place, oid = _recorded_at(path, rev)
     objects, what = Objects(root), f"{place} at {rev}"
     return ObjectFolder(what, recorded_files(objects, oid, what), objects)
+
+
+def keys_recorded(path: str | os.PathLike[str], rev: str) -> ProjectKeys | None:
+    """The keys for the snapshot that stood at a path at a revision (``keys_at``). Raises as ``open_at`` does."""
+    root, place, _ = _recorded_at(path, rev)
+    return keys_at(root, rev, place)
 
 
 def _recorded_at(path: str | os.PathLike[str], rev: str) -> tuple[Path, str, str]:

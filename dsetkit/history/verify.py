@@ -14,9 +14,11 @@ from dsetkit.errors import AccessError, DsetkitError, NotFoundError, TamperError
 from dsetkit.history.backup.copies import Hashed, cache_blocks, hashed, remote_blocks
 from dsetkit.history.backup.inventory import ListingReader, recorded_versions, take_inventory
 from dsetkit.history.objects import ObjectFolder, Objects
+from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.columns import UNFIT
 from dsetkit.snapshots.fingerprint import fingerprint, row_digest
-from dsetkit.snapshots.opening import Opened, read_snapshot, stored_files
+from dsetkit.snapshots.naming import SNAPSHOT
+from dsetkit.snapshots.opening import Opened, read_seals, read_snapshot, stored_files
 from dsetkit.snapshots.order import in_key_order
 from dsetkit.snapshots.parquet import TableFile
 from dsetkit.snapshots.sealing import Seal
@@ -24,6 +26,7 @@ from dsetkit.snapshots.verify import samples_text
 from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.sample import Sample
+from dsetkit.spec.sealed import Seals
 from dsetkit.spec.snapshot import ManifestPart
 from dsetkit.stages.build import NoProgress, Progress
 from dsetkit.stages.sealed import Unsigned, keys_of
@@ -42,7 +45,7 @@ class Verified:
     objects: int
     issues: list[Issue] = field(default_factory=list)
     """``object-missing``, ``object-damaged``, and of snapshots that were recorded wrong ``file-wrong``,
-    ``row-damaged``, ``fingerprint-wrong``, ``snapshot-unreadable``."""
+    ``row-damaged``, ``fingerprint-wrong``, ``snapshot-unreadable``, ``snapshot-tampered``."""
     bad: list[str] = field(default_factory=list)
     """Objects that are missing or damaged."""
     sealed: int = 0
@@ -54,14 +57,16 @@ def verify_versions(root: Path, objects: Objects, progress: Progress | None = No
 
     An object is read from DVC's cache, or from its remote where the cache lacks it. Both digests are taken: DVC's own,
     and the one that the snapshot names. Of each distinct manifest part the row digests are computed again, and from
-    them each distinct snapshot's fingerprint. Raises ``StorageError`` where the remote cannot be reached.
+    them each distinct snapshot's fingerprint. Of a sealed one the signature is checked that each version has
+    (of commits with the same outputs the newest); that takes no key. Raises ``StorageError`` where the remote cannot be
+    reached.
     """
     return _Everything(root, objects, progress or NoProgress()).run()
 
 
 class _Everything:
     def __init__(self, root: Path, objects: Objects, progress: Progress) -> None:
-        self.objects = objects
+        self.root, self.objects = root, objects
         keys = keys_of(root)
         self.keys = None if keys is None else Unsigned(keys)
         self.progress = progress
@@ -94,7 +99,28 @@ class _Everything:
             self.done.snapshots += 1
             if files["snapshot.json"] in self.found:
                 self._check_snapshot(oid, files)
+        if self.keys is not None:
+            self._check_signatures(folders)
         return self.done
+
+    def _check_signatures(self, folders: dict[str, dict[str, str]]) -> None:
+        """Whether each version's sealed snapshots are what was signed in it, for the stage that they stand for."""
+        sealed: dict[str, tuple[Seals, bytes] | None] = {}
+        for version in self.inventory.versions:
+            name = version.names[0] if version.names else version.rev[:7]
+            for place, oid in version.outputs.items():
+                if oid not in folders or folders[oid][SNAPSHOT] not in self.found or not place.startswith("data/"):
+                    continue
+                if oid not in sealed:
+                    sealed[oid] = _sealed_document(ObjectFolder(place, folders[oid], self.objects))
+                known, keys = sealed[oid], keys_at(self.root, version.rev, place)
+                if known is None or keys is None:
+                    continue
+                try:
+                    keys.check_place(place, known[0])
+                    keys.check(*known)
+                except TamperError as error:
+                    self._report("snapshot-tampered", f"{place} at {name}: {error.message}", None, error.hint)
 
     def _report_object(self, oid: str, found: Hashed | None, where: str, folders: dict[str, dict[str, str]]) -> None:
         what = self.inventory.describe(oid)
@@ -212,6 +238,14 @@ class _Everything:
 
     def _report(self, code: str, message: str, file: str | None, hint: str, keys: tuple[str, ...] = ()) -> None:
         self.done.issues.append(Issue(code=code, message=message, file=file, hint=hint, keys=keys))
+
+
+def _sealed_document(folder: ObjectFolder) -> tuple[Seals, bytes] | None:
+    """The envelope and the bytes of a sealed snapshot's document; None for a plain one, or where there is none."""
+    with suppress(DsetkitError):
+        seals = read_seals(folder)
+        return None if seals is None else (seals, folder.read(SNAPSHOT))
+    return None
 
 
 def look_at(objects: Objects, oid: str) -> tuple[Hashed | None, str]:

@@ -20,10 +20,10 @@ GET = "Get a good copy (in a project: dsetkit verify --repair); if there is none
 _WHY = "Set DSETKIT_IDENTITY to an identity that may read it."
 
 
-def verify_stored(folder: Folder, seals: Seals, why: str = _WHY) -> list[Issue]:
+def verify_stored(folder: Folder, seals: Seals, why: str = _WHY, *, is_signed: bool = False) -> list[Issue]:
     """What is wrong with the files of a sealed snapshot, as far as its envelope says; for those without keys.
 
-    ``why`` says what to do to have them.
+    ``why`` says what to do to have them; ``is_signed``: the caller has checked the signature.
     Takes the digest and size of each file as it lies there. Codes: ``file-missing``, ``shard-damaged``,
     ``part-damaged``, ``rejected-damaged``, ``facet-damaged``, ``file-unknown``, and always, as an info, ``sealed``:
     what was not looked at. Raises ``StorageError`` where it cannot be reached.
@@ -34,12 +34,16 @@ def verify_stored(folder: Folder, seals: Seals, why: str = _WHY) -> list[Issue]:
         if file.name not in stored.missing:
             with stored.on_disk(file) as path:
                 stored.check_digest(file, path)
+    files = "digests and sizes of its files were checked against its envelope"
+    if is_signed:
+        checked = f"its signature and {files}; pictures, rows, counts and fingerprint were not"
+    else:
+        checked = f"only {files}, and neither pictures, rows, counts, fingerprint nor its signature"
     stored.issues.append(
         Issue(
             code="sealed",
             severity="info",
-            message=f"it is sealed (domain {seals.domain}, epoch {seals.epoch}): only digests and sizes of its files "
-            "were checked against its envelope, and neither pictures, rows, counts, fingerprint nor its signature",
+            message=f"it is sealed (domain {seals.domain}, epoch {seals.epoch}): {checked}",
             file=SNAPSHOT,
             hint=f"To check all of it: {why}",
         )

@@ -126,7 +126,9 @@ def test_what_everybody_is_told_tells_nothing(made: Team, known: dict[str, str],
         assert "the same snapshots" not in ran.told
     if command[:2] in (("verify", "data/cleaned"), ("verify", "--rev")):
         assert ran.code == 0
-        assert "An admin could grant it: cora" in " ".join(ran.told.split())
+        told = " ".join(ran.told.split())
+        assert "An admin could grant it: cora" in told
+        assert "its signature and digests and sizes of its files were checked" in told
 
 
 def test_errors_tell_programs_who_could_grant_it(made: Team) -> None:

@@ -196,3 +196,16 @@ def test_a_correction_of_what_is_sealed_says_that_it_is_in_the_clear(project: Pr
     told = run("correct", "pets/images/01.jpg", "--split", "test", "--why", "It is hard.", "--json")
     assert [(issue["code"], issue["severity"]) for issue in told.json()["issues"]] == [("correction-plain", "warning")]
     assert run("correct", "pets/images/01.jpg", "--split", "test", "--why", "Again.", "--json").json()["issues"] == []
+
+
+def test_a_signature_is_checked_without_keys(project: Protected, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.become("olga", monkeypatch, "state-olga")
+    told = run("verify", "data/cleaned", "--json")
+    assert told.code == 0
+    (issue,) = told.json()
+    assert issue["code"] == "sealed"
+    assert "its signature and digests and sizes of its files were checked" in issue["message"]
+    statement = project.root / "signatures/cleaned.json"
+    statement.write_bytes(statement.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    told = run("verify", "data/cleaned", "--json")
+    assert (told.code, [issue["code"] for issue in told.json()]) == (1, ["snapshot-tampered"])

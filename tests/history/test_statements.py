@@ -19,6 +19,7 @@ from dsetkit.history.memory import last_output
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import recorded_outputs
 from dsetkit.history.statements import file_at, keys_at
+from dsetkit.history.verify import verify_versions
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.stages.augment import augment
 from dsetkit.stages.executor import open_pool
@@ -127,6 +128,29 @@ def test_a_snapshot_of_another_stage_is_refused_by_its_own_signature(project: Pr
         augment(project.project, pool=pool)
     shutil.copytree(augmented, project.root / "copy")  # where no stage belongs any may lie
     assert dsetkit.open(project.root / "copy").info.stage == "augmented"
+
+
+@pytest.mark.parametrize("who", ["cora", "olga"])
+def test_every_version_is_held_against_its_signature(
+    project: Protected, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """By anybody: it takes no key."""
+    project.become(who, monkeypatch, f"state-{who}")
+    lock = project.root / "dvc.lock"
+    text = lock.read_text()
+    oids = {path: oid for path, oid in recorded_outputs(text).items() if path.startswith("data/")}
+    lock.write_text(text.replace(oids["data/cleaned"], oids["data/augmented"]))
+    commit(project.root, "swapped", "swapped")
+    objects = Objects(project.root)
+    done = verify_versions(project.root, objects)
+    objects.close()
+    assert done.sealed == (0 if who == "cora" else 6)
+    assert [(issue.code, issue.message) for issue in done.issues] == [
+        (
+            "snapshot-tampered",
+            "data/cleaned at swapped: cleaned is the sealed snapshot of another stage (augmented), put in its place",
+        )
+    ]
 
 
 def test_no_keys_without_a_policy(tmp_path: Path) -> None:
