@@ -21,7 +21,7 @@ from dsetkit.snapshots.naming import FACET_TABLE
 from dsetkit.snapshots.sealing import Keys, Seal
 from dsetkit.spec.base import Digest, Document, JsonObject, canonical_json, digest_of
 from dsetkit.spec.sealed import SealedFacet, SealedFile, Seals
-from dsetkit.spec.snapshot import Part, SealedColumns, SnapshotInfo
+from dsetkit.spec.snapshot import MAX_JSON_VALUES, Part, SealedColumns, SnapshotInfo, count_values
 
 _SHARED = ("parts", "shards")
 """What the whole document and its base have alike, and so is not said twice."""
@@ -174,6 +174,8 @@ def _open(seals: Seals, layer: str, sealed: str, seal: Seal, digest: str, url: s
     except ValueError:
         stored = b""
     data = seal.open_file("facet", f"{seals.stage} {layer}", stored)
+    if count_values(data) > MAX_JSON_VALUES:
+        raise _altered(url, f"the facet {layer} has more than {MAX_JSON_VALUES:,} values")
     try:
         document = LayerDocument.model_validate_json(data)
     except ValidationError:

@@ -43,6 +43,10 @@ class Chunk(NamedTuple):
     """A lower bound of what is not null, plainly encoded."""
     high: bytes | None
     """An upper bound."""
+    start: int = 0
+    """Where its first page stands in the file."""
+    packed_bytes: int = 0
+    """As they stand there."""
 
 
 class Group(NamedTuple):
@@ -104,13 +108,15 @@ def _chunk(fields: dict[int, Any]) -> Chunk:
     bounds = (bound for bound in (low, high) if bound is not None)
     if min(sizes) < 0 or not all(isinstance(bound, bytes) for bound in bounds):
         raise ValueError
-    return Chunk(b".".join(about[3]).decode(), about[5], about[6], nulls, low, high)
+    starts = [about[key] for key in (9, 11) if about.get(key)]  # 0 stands for none, too: there is the magic
+    start = min(starts, default=0)
+    return Chunk(b".".join(about[3]).decode(), about[5], about[6], nulls, low, high, start, about.get(7, -1))
 
 
 LEAF = Shape({}, bool)
 """A value that is no struct, nor a list of such: taken as it is."""
 _STATISTICS = Shape({3: LEAF, 5: LEAF, 6: LEAF}, dict)
-_COLUMN = Shape({3: LEAF, 5: LEAF, 6: LEAF, 12: _STATISTICS}, dict)
+_COLUMN = Shape({3: LEAF, 5: LEAF, 6: LEAF, 7: LEAF, 9: LEAF, 11: LEAF, 12: _STATISTICS}, dict)
 _CHUNK = Shape({3: _COLUMN, 8: LEAF, 9: LEAF}, _chunk)
 _GROUP = Shape({1: _CHUNK, 3: LEAF}, _group)
 _FILE = Shape({4: _GROUP, 8: LEAF, 9: LEAF}, _file)

@@ -19,7 +19,7 @@ from dsetkit.snapshots.order import runs_of
 from dsetkit.snapshots.sealing import Keys, Seal
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sealed import SealedSnapshot, Seals
-from dsetkit.spec.snapshot import SnapshotInfo
+from dsetkit.spec.snapshot import MAX_JSON_VALUES, SnapshotInfo, count_values
 from dsetkit.storage.folder import Folder
 
 __all__ = ["Opened", "check_files", "files_of", "read_info", "read_seals", "read_snapshot", "stored_files", "to_json"]
@@ -30,6 +30,8 @@ MAX_INFO_BYTES = 64 * 1024 * 1024
 
 SEALED_RATIO = 3
 """A sealed one may be so many times as large: its body is in base64, and its files stand in it twice."""
+
+_MAX_MISTAKES = 10_000
 
 _DAMAGED = "It is damaged or not of dsetkit's making; fetch it again (under DVC: dvc checkout)."
 _FETCH = "Fetch it (under DVC: dvc checkout; a killed one leaves such a snapshot)."
@@ -86,8 +88,8 @@ def read_snapshot(folder: Folder, keys: Keys | None = None, *, facets: bool = Tr
     seals = _parse_seals(folder, fields, data)
     if keys is None:
         raise envelope.lacks_keys(folder.url, seals)
-    seal = keys.seal(seals)
     keys.check_place(folder.url, seals)
+    seal = keys.seal(seals)
     keys.check(seals, data)
     body = envelope.open_body(seals, seal, folder.url)
     if len(body) > MAX_INFO_BYTES:
@@ -133,6 +135,9 @@ def _read_fields(folder: Folder) -> tuple[dict[str, Any], bytes]:
 
 
 def _fields_of(folder: Folder, data: bytes) -> dict[str, Any]:
+    values = count_values(data)
+    if values > MAX_JSON_VALUES:
+        _refuse(folder, f"it has {values:,} values, more than {MAX_JSON_VALUES:,}")
     try:
         fields = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -154,6 +159,8 @@ def _parse(folder: Folder, fields: dict[str, Any], model: type[_Document]) -> _D
     try:
         return model.model_validate(fields)
     except ValidationError as error:
+        if error.error_count() > _MAX_MISTAKES:  # to list them would take far more memory than the document
+            _refuse(folder, f"it has {error.error_count():,} mistakes")
         first = error.errors(include_url=False, include_input=False)[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         if first["type"] == "extra_forbidden":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dsetkit.errors import DsetkitError
+from dsetkit.errors import DsetkitError, TamperError
 from dsetkit.snapshots.columns import UNFIT
 from dsetkit.snapshots.envelope import files_of, files_of_seals
 from dsetkit.snapshots.fingerprint import fingerprint, row_digest
@@ -132,6 +132,8 @@ class _Verification:
                     self._report("statistics-untrue", what, file=part.name, place=f"column {column}", hint=_BUILD)
             except (DsetkitError, ValueError) as error:
                 self.unreadable.add(part.name)
+                if isinstance(error, TamperError) and any(issue.file == part.name for issue in self.issues):
+                    return  # a sealed one of another digest, which is told already
                 self._report(code, error.message if isinstance(error, DsetkitError) else str(error), file=part.name)
 
     def _check_shard(self, name: str, claim: _Claim) -> None:

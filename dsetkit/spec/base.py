@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from json.encoder import encode_basestring
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue
 
 
 class Document(BaseModel):
@@ -87,6 +87,11 @@ Digest = Annotated[str, AfterValidator(_check_digest)]
 
 JsonObject = Annotated[dict[str, JsonValue], ArrowJson()]
 """A JSON object; in Arrow one string of canonical JSON."""
+
+_T = TypeVar("_T")
+
+Many = Annotated[tuple[_T, ...], FailFast()]
+"""Any number of documents; the first that is none is told, not all: a million mistakes fill the memory."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A number from 0 to 1, both included."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dsetkit.spec.base import Digest, Document
+from dsetkit.spec.base import Digest, Document, Many
 from dsetkit.spec.policy import DomainName, FacetName, ProjectId, StageName
 
 
@@ -31,7 +31,7 @@ class SealedFacet(Document):
     epoch: int = Field(ge=1)
     body: str
     """Base64 of the sealed facet document."""
-    files: tuple[SealedFile, ...] = ()
+    files: Many[SealedFile] = ()
 
 
 class Seals(Document):
@@ -45,7 +45,7 @@ class Seals(Document):
     padding: Literal["none", "padme"] = "none"
     body: str
     """Base64 of the sealed ``SnapshotInfo``."""
-    files: tuple[SealedFile, ...] = ()
+    files: Many[SealedFile] = ()
     """All files but ``snapshot.json`` and those of facets."""
     facets: dict[FacetName, SealedFacet] = Field(default_factory=dict)
 

@@ -6,12 +6,21 @@ from typing import Literal
 
 from pydantic import Field
 
-from dsetkit.spec.base import Digest, Document, JsonObject
+from dsetkit.spec.base import Digest, Document, JsonObject, Many
 from dsetkit.spec.category import Category
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.key import Key
 
 StageName = Literal["raw", "cleaned", "augmented", "exported"]
+
+MAX_JSON_VALUES = 2_000_000
+"""A document with more JSON values is not parsed: each takes far more memory than its text. What dsetkit writes has
+one in 40 bytes or more."""
+
+
+def count_values(data: bytes) -> int:
+    """At least how many JSON values a text has, told without parsing it; commas in texts count too."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 class Part(Document):
@@ -30,7 +39,7 @@ class ManifestPart(Part):
 
     first_key: Key
     last_key: Key
-    shards: tuple[str, ...] = ()
+    shards: Many[str] = ()
     """The shards its rows point into, in order."""
 
 
@@ -115,11 +124,11 @@ class SnapshotInfo(Document):
     """``raw/blood``, ``cleaned``, ``augmented``."""
     fingerprint: Digest
     """SHA-256 of what the snapshot means."""
-    parents: tuple[Parent, ...] = ()
-    categories: tuple[Category, ...] = ()
+    parents: Many[Parent] = ()
+    categories: Many[Category] = ()
     info: JsonObject = Field(default_factory=dict)
     """What the sources said of themselves."""
-    licenses: tuple[License, ...] = ()
+    licenses: Many[License] = ()
     schema_: SchemaReference | None = Field(default=None, alias="schema")
     params_digest: Digest | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -127,10 +136,10 @@ class SnapshotInfo(Document):
     shard_target_bytes: int
     counts: Counts
     channel_statistics: ChannelStatistics | None = None
-    issues: tuple[Issue, ...] = ()
+    issues: Many[Issue] = ()
     """Findings about the snapshot as a whole; of many alike, examples and a count."""
-    parts: tuple[ManifestPart, ...] = ()
-    shards: tuple[Part, ...] = ()
+    parts: Many[ManifestPart] = ()
+    shards: Many[Part] = ()
     rejected: Part | None = None
     facets: tuple[SealedColumns, ...] = ()
     """What is sealed apart, sorted by name; the same for those who read it and those who do not."""

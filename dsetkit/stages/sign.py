@@ -14,8 +14,9 @@ from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.rules import seal_wanted
 from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name
 from dsetkit.errors import AccessError, NotFoundError, TamperError
-from dsetkit.snapshots.opening import read_seals
+from dsetkit.snapshots.opening import read_seals, stored_files
 from dsetkit.snapshots.read import open_snapshot
+from dsetkit.snapshots.stored_bytes import check_digests
 from dsetkit.stages.project import Project
 from dsetkit.stages.sealed import Unsigned, sign_document
 from dsetkit.stages.sources import sorted_sources
@@ -56,6 +57,7 @@ def sign_stage(project: Project, keys: ProjectKeys, stage: str) -> Signed:
             f"{stage} is not sealed as the policy says now", subject=stage, hint="Build it again: dvc repro."
         )
     snapshot = open_snapshot(place, keys=Unsigned(keys))
+    check_digests(LocalFolder(place), stored_files(LocalFolder(place)))
     document = (place / "snapshot.json").read_bytes()
     inputs = _inputs(stage, places)
     params, tools = snapshot.info.params_digest or "", snapshot.info.versions

@@ -12,6 +12,7 @@ import pytest
 from dsetkit.errors import FormatError
 from dsetkit.snapshots import foreign
 from dsetkit.snapshots.foreign import ForeignParquet
+from dsetkit.snapshots.pages import check_empty_lists
 
 ROWS = 3000
 
@@ -171,11 +172,11 @@ def test_no_lists_that_begin_behind_their_values_are_refused() -> None:
     behind.validate(full=True)
     outer = pa.ListArray.from_arrays(pa.array([0, 0], pa.int32()), behind)
     with pytest.raises(ValueError, match="a list of it leads behind its values"):
-        foreign._check_empty_lists(pa.StructArray.from_arrays([outer], ["boxes"]))
+        check_empty_lists(pa.StructArray.from_arrays([outer], ["boxes"]))
     for array in (
         pa.array([], inner),
         pa.array([[]], inner),
         pa.array([[1.0]], inner).slice(1),
         pa.array([None], inner),
     ):
-        foreign._check_empty_lists(array)
+        check_empty_lists(array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -14,12 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dsetkit.errors import AccessError, DsetkitError, SnapshotError, TamperError
 from dsetkit.snapshots import rejects
+from dsetkit.snapshots.naming import content_name
 from dsetkit.snapshots.opening import read_info, read_seals, stored_files
+from dsetkit.snapshots.parquet_out import write_table
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify, verify_stored
 from dsetkit.snapshots.write import SnapshotWriter, leftovers
@@ -320,13 +324,13 @@ def test_what_keys_are_asked(sealed: Path, built: Path, kit: SimpleNamespace) ->
     assert keys.said == ["plain"]
     keys.said.clear()
     read_info(LocalFolder(sealed), keys)
-    assert keys.said == ["seal", "place", "check"]
+    assert keys.said == ["place", "seal", "check"]
     open_snapshot(sealed, keys=keys)
-    assert keys.said[3:] == ["seal", "place", "check", "opened"]
+    assert keys.said[3:] == ["place", "seal", "check", "opened"]
     unsigned = kit.KeysOf(kit.seal_of(), refuses="nobody signed it")
     with pytest.raises(TamperError, match="nobody signed it"):
         open_snapshot(sealed, keys=unsigned)
-    assert unsigned.said == ["seal", "place", "check"]
+    assert unsigned.said == ["place", "seal", "check"]
 
 
 def test_it_stays_in_its_process(sealed: Path, kit: SimpleNamespace) -> None:
@@ -426,3 +430,30 @@ def test_the_body_is_the_plain_document_of_these_files(sealed: Path, kit: Simple
     assert [(file["name"], file["digest"], file["size_bytes"]) for file in files] == [
         (file.name, file.digest, file.size_bytes) for file in seals.files
     ]
+
+
+def test_a_table_that_another_reader_sealed(kit: SimpleNamespace, tmp_path: Path) -> None:
+    """Who reads it has the keys, and could seal anything under its name: the digest in the signed document decides."""
+    place = tmp_path / "a"
+    kit.write_snapshot(place, kit.sixty(), seal=kit.seal_of())
+    snapshot = opened(place, kit)
+    (part,), seal = snapshot.info.parts, kit.seal_of()
+    path = place / part.name
+    true, table = path.read_bytes(), snapshot.table
+    swapped = {"RBC": "WBC", "WBC": "RBC"}
+    rows = table.to_pylist()
+    for row in rows:
+        for item in row["annotations"]:
+            item["category"] = swapped.get(item["category"])
+    buffer = io.BytesIO()
+    write_table(pa.Table.from_pylist(rows, schema=table.schema), buffer)
+    forged = seal.seal_file("samples", content_name(part.name), buffer.getvalue())
+    assert len(forged) == len(true)
+    path.write_bytes(forged)
+    reads: tuple[Callable[[Snapshot], Any], ...] = (lambda s: s.table, lambda s: s[0], lambda s: s.column("split"))
+    for read in reads:
+        with pytest.raises(TamperError, match=r"samples/.* is not the file that snapshot\.json names"):
+            read(opened(place, kit))
+    assert [issue.code for issue in verify(opened(place, kit)) if issue.severity == "error"] == ["part-damaged"]
+    path.write_bytes(true)
+    assert opened(place, kit).table == table
