@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import ValidationError
+
 from dsetkit.access.files import shown
 from dsetkit.access.rules import domains_in_use, rule_of
 from dsetkit.access.wanted import Wanted, WantedFacet
@@ -81,10 +83,16 @@ def with_keys(wanted: Wanted, name: str, *, age: Sequence[str] = (), ssh: Sequen
             f"{shown(name)} is not known yet, and {lacking} is not given",
             hint=f"`dsetkit access init {shown(name)}`, run by them, prints the line to copy.",
         )
-    principal = Principal(
-        age=tuple(dict.fromkeys(age)) or (known.age if known else ()),
-        ssh=tuple(dict.fromkeys(ssh)) or (known.ssh if known else ()),
-    )
+    try:
+        principal = Principal(
+            age=tuple(dict.fromkeys(age)) or (known.age if known else ()),
+            ssh=tuple(dict.fromkeys(ssh)) or (known.ssh if known else ()),
+        )
+    except ValidationError as error:
+        raise UsageError(
+            f"A key of {shown(name)} is none: {error.errors(include_url=False)[0]['msg']}",
+            hint="--age takes age1..., --ssh takes 'ssh-ed25519 ...': see `dsetkit access whoami --public`.",
+        ) from error
     for other, keys in wanted.principals.items():
         if other != name and {*keys.age, *keys.ssh} & {*principal.age, *principal.ssh}:
             raise UsageError(

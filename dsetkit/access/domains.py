@@ -10,7 +10,8 @@ and that a new reader finds, in the keyring, a data key that once sealed somethi
 - Somebody joins a domain only if they may read all that it ever sealed, as the policy is now: stages that have moved
   away since, and columns and rows that have become facets since, count. Otherwise what they are to read moves to a
   domain without that past; they then read what is built from now on.
-- A domain that seals nothing any more never seals again.
+- A domain that seals nothing any more never seals again, and nobody joins it: not even who was expelled and is known
+  by the same name again.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def assign(
     homes, readers = _settle(policy, wanted, [*past, policy])
     row = _row(policy, wanted, homes, readers)
     draft = _checked(row, policy)
+    renewed = {*rotate, *must_start_epoch(policy, draft)}
     for name in sorted(set(homes.values()), key=_number):
         known = policy.domains.get(name)
-        if known is None or name in rotate or must_start_epoch(policy, draft, name):
+        if known is None or name in renewed:
             epoch = len(known.epochs) + 1 if known is not None else 1
             before = row["domains"][name]["epochs"] if known is not None else []
             row["domains"][name]["epochs"] = [*before, {"number": epoch, "commitment": commit(name, epoch)}]
@@ -161,6 +163,10 @@ def _row(
     policy: AccessPolicy, wanted: Wanted, homes: Mapping[_Thing, str], readers: Mapping[str, frozenset[str]]
 ) -> dict[str, Any]:
     domains = {name: domain.model_dump() for name, domain in policy.domains.items()}
+    for name, domain in policy.domains.items():
+        # Who comes back under the name of somebody expelled must not find themselves a reader of what seals no more.
+        stay = [reader for reader in domain.readers if reader in policy.principals and reader in wanted.principals]
+        domains[name]["readers"] = stay or domain.readers
     for name, names in readers.items():
         # A place holder, so that the draft is whole: the epochs that must be drawn are drawn once it was checked.
         epochs = domains[name]["epochs"] if name in domains else [{"number": 1, "commitment": "0" * 64}]

@@ -24,6 +24,7 @@ from dsetkit.spec.policy import AccessPolicy, DomainName, ProjectId
 
 FOLDER = "access/keys"
 MAX_KEYRING_BYTES = 4 * 1024 * 1024
+_OLDER = "Take the committed file back (git checkout); or, where access/next has a later one: dsetkit access finish."
 
 
 class _Key(Document):
@@ -114,7 +115,7 @@ def unwrap(identity: Identity, data: bytes, policy: AccessPolicy, domain: str) -
     for epoch in policy.domains[domain].epochs:
         key = found.get(epoch.number)
         if key is None:
-            refuse(f"is an older one: it lacks the data key of epoch {epoch.number}", name)
+            refuse(f"is an older one: it lacks the data key of epoch {epoch.number}", name, hint=_OLDER)
         if not key.is_committed(policy.project, domain, epoch.number, epoch.commitment):
             refuse(f"holds another data key of epoch {epoch.number} than the policy commits to", name)
         keys[epoch.number] = key
@@ -144,9 +145,10 @@ def needs_wrapping(before: AccessPolicy, policy: AccessPolicy) -> tuple[str, ...
     """The domains whose keyrings must be written for ``policy`` as the version after ``before``: other readers, other
     keys of theirs, or another epoch.
     """
+    people = {*before.principals, *policy.principals}
+    others = {name for name in people if before.principals.get(name) != policy.principals.get(name)}
     return tuple(
         name
         for name, domain in sorted(policy.domains.items())
-        if before.domains.get(name) != domain
-        or any(before.principals.get(reader) != policy.principals.get(reader) for reader in domain.readers)
+        if before.domains.get(name) != domain or not others.isdisjoint(domain.readers)
     )

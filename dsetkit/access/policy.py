@@ -6,10 +6,14 @@ A version counts when, by SSH signatures (``signing``) over its exact bytes,
 - at least as many of its own admins as it asks for itself;
 
 version 1 by its own admins alone, and by what this user pinned (``trust``). Each version names the SHA-256 of the one
-before, so one digest stands for all of them. The last version may lack signatures: it is *pending*, and the one before
-counts. A signature file that is not right, or that belongs to no admin, makes the whole chain refused: nobody entitled
-has put it there. The idea of versions signed by the keys of the one before is that of The Update Framework (its
-specification, section 5.3, root metadata).
+before, so one digest stands for all of them. The last version may lack signatures: if an admin of the version before
+has signed it, it is *pending*, and the one before counts. Signed by none of them, it is *ignored*, and said to be
+(``Chain.issues``): anybody who can write to the repository can put such a file there, so it must neither be taken for
+an admin's nor keep others from reading. Anything else that is not right, a signature of a version that counts for one,
+makes the whole chain refused. The idea of versions signed by the keys of the one before is that of The Update Framework
+(its specification, section 5.3, root metadata).
+
+What somebody wrote is parsed, and compared with the version before, only once enough admins of that signed its bytes.
 
 Whoever changes an own key lets one version hold the old and the new one: a signature with the old one then counts for
 both sides.
@@ -23,6 +27,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import pyrage
 
@@ -31,12 +36,14 @@ from dsetkit.access.files import document_text, names_below, parse_document, rea
 from dsetkit.access.identity import Identity
 from dsetkit.access.rules import digest_of_policy, domains_in_use, must_start_epoch
 from dsetkit.access.trust import known_project, open_trust, remember_place
-from dsetkit.errors import AccessError
+from dsetkit.errors import AccessError, TamperError
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.storage.atomic import remove_tree
 
 FOLDER = "access/policy"
 MAX_POLICY_BYTES = 1024 * 1024
+"""Of one version: there is room for over a thousand people."""
 MAX_VERSIONS = 10_000
 _MAX_FILES = 100_000
 _MAX_BYTES = 64 * 1024 * 1024
@@ -55,6 +62,7 @@ class Chain:
         *,
         pending: AccessPolicy | None = None,
         signers: Sequence[str] = (),
+        issues: Sequence[Issue] = (),
         is_first_sight: bool = False,
     ) -> None:
         self.versions = tuple(versions)
@@ -62,9 +70,11 @@ class Chain:
         self.digests = tuple(digests)
         """SHA-256 of the bytes of each."""
         self.pending = pending
-        """A next version that lacks signatures."""
+        """A next version that lacks signatures, and has one of an admin of the highest that counts."""
         self.signers = tuple(signers)
         """Who signed the pending one so far, sorted."""
+        self.issues = tuple(issues)
+        """What is ignored: a next version that no admin signed, or signatures of the pending one that are wrong."""
         self.is_first_sight = is_first_sight
         """Whether this user saw this project for the first time: its first policy was believed unproven, and pinned.
         Say so, with ``pin``, which an admin can confirm."""
@@ -89,6 +99,11 @@ class Chain:
         """SHA-256 of version 1: what tells this project from another, to be compared by word of mouth."""
         return self.digests[0]
 
+    @property
+    def ignored(self) -> Issue | None:
+        """What is wrong with a next version that is ignored; None where there is none such."""
+        return self.issues[0] if self.issues and self.pending is None else None
+
     def at(self, version: int, digest: str) -> AccessPolicy | None:
         """The version that has this digest; None where there is none such in the chain."""
         is_it = 1 <= version <= len(self.versions) and self.digests[version - 1] == digest
@@ -109,33 +124,47 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
         if known is not None:
             refuse(f"is gone, and you have seen the project {known} in this folder", FOLDER)
         raise AccessError("This project has no access policy", subject=FOLDER, hint="`dsetkit access init` makes one.")
-    policies = [_parse(text, number) for number, text in enumerate(texts, 1)]
     digests = [hashlib.sha256(text).hexdigest() for text in texts]
-    _check_links(policies, digests)
-    trust = open_trust(root, policies[0].project, environ)
+    first = _parse(texts[0], 1)
+    trust = open_trust(root, first.project, environ)
     is_first_sight = trust.first_seen
     verified = trust.verified(digests)
-    count, signers = len(policies), [""]
+    policies = _parse_verified(first, texts, digests, verified)
+    pending, signers, issues = None, [""], []
     to_confirm: list[Callable[[], None]] = []
-    for number in range(1 if is_whole else verified + 1, len(policies) + 1):
-        before = policies[number - 2] if number > 1 else None
-        found = signatures.get(number, {})
-        signers, missing, confirming = _check_signatures(policies[number - 1], before, texts[number - 1], found)
-        to_confirm += confirming
-        if missing:
-            if number < len(policies) or number <= verified or number == 1:
-                refuse(f"lacks signatures: {missing}", f"{FOLDER}/{number}.json")
-            count = number - 1
+    for number in range(1 if is_whole else verified + 1, len(texts) + 1):
+        text, found = texts[number - 1], signatures.get(number, {})
+        may_wait = number == len(texts) and number > max(verified, 1)
+        if number > len(policies):
+            early = _check_signatures(number, policies[-1:], text, found, is_early=True)
+            try:
+                if not early.signers or (early.missing and not may_wait):
+                    _refuse_lacking(number, early)
+                policy = _parse(text, number)
+                check_follows(policies[-1], digests[number - 2], policy)
+            except TamperError as error:
+                if not early.missing or not may_wait:
+                    raise
+                issues = [_ignored(number, error)]
+                break
+            policies.append(policy)
+        signed = _check_signatures(number, policies[max(0, number - 2) : number], text, found)
+        if signed.missing and may_wait:
+            pending, signers = policies.pop(), signed.signers
+            issues = [_ignored(number, error) for error in signed.wrong]
+        elif signed.missing or signed.wrong:
+            _refuse_lacking(number, signed)
+        to_confirm += signed.to_confirm
     for confirm in to_confirm:  # each starts a program, so after all else was found right
         confirm()
-    trust.remember_policy(digests[:count])
-    remember_place(root, policies[0].project, environ)
-    is_pending = count < len(policies)
+    trust.remember_policy(digests[: len(policies)])
+    remember_place(root, first.project, environ)
     return Chain(
-        policies[:count],
-        digests[:count],
-        pending=policies[-1] if is_pending else None,
-        signers=signers if is_pending else (),
+        policies,
+        digests[: len(policies)],
+        pending=pending,
+        signers=signers if pending is not None else (),
+        issues=issues,
         is_first_sight=is_first_sight,
     )
 
@@ -143,8 +172,9 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
 def write_next(root: Path, policy: AccessPolicy, identity: Identity, environ: Mapping[str, str] = os.environ) -> Chain:
     """Writes the next version (or version 1, where there is no policy), signed with ``identity``; reads it back.
 
-    It is pending where that signature is not enough. Raises ``AccessError`` for who is no admin, while another version
-    is pending, and for a policy that cannot follow (``ValueError`` where that is the program's fault); ``TamperError``.
+    It is pending where that signature is not enough. A next version that is ignored is replaced. Raises ``AccessError``
+    for who is no admin (of the version before), while another version is pending, and for a policy that cannot follow
+    (``ValueError`` where that is the program's fault); ``TamperError``.
     """
     text = document_text(policy)
     name = f"{FOLDER}/{policy.version}.json"
@@ -164,11 +194,11 @@ def write_next(root: Path, policy: AccessPolicy, identity: Identity, environ: Ma
     _check_sound(policy, name)
     if before is not None:
         check_follows(before, digest_of_policy(before), policy)
-    signer = _admin_name(policy, before, identity)
+    signer = _admin_name((policy if before is None else before,), identity)
     if len(text) > MAX_POLICY_BYTES:
         raise AccessError("The policy is too large", subject=name, hint="Name fewer principals.")
-    _delete_version(root, policy.version)  # signatures that a killed writer left
-    # The signature first: a version without any would be pending for ever if this died in between.
+    _delete_version(root, policy.version)  # what is ignored, and signatures that a killed writer left
+    # The signature first: a version without any would be ignored, and said to be, if this died in between.
     _write_signature(root, policy, text, identity, signer)
     write_below(root, name, text)
     return read_chain(root, environ)
@@ -181,28 +211,42 @@ def approve(root: Path, identity: Identity, environ: Mapping[str, str] = os.envi
     where none is pending or ``identity`` is of no admin, ``TamperError``.
     """
     chain = read_chain(root, environ)
-    if chain.pending is None:
-        raise AccessError("No policy waits for signatures", subject=FOLDER, hint="See `dsetkit access list`.")
-    if digest_of_policy(chain.pending) != digest:
-        refuse("is not the one you looked at", f"{FOLDER}/{chain.pending.version}.json", hint="Look at it again.")
-    signer = _admin_name(chain.pending, chain.policy, identity)
-    _write_signature(root, chain.pending, document_text(chain.pending), identity, signer)
+    pending = pending_of(chain)
+    if digest_of_policy(pending) != digest:
+        refuse("is not the one you looked at", f"{FOLDER}/{pending.version}.json", hint="Look at it again.")
+    signer = _admin_name((chain.policy, pending), identity)
+    _write_signature(root, pending, document_text(pending), identity, signer)
     return read_chain(root, environ)
 
 
-def withdraw(root: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Deletes the pending version and its signatures. Raises ``AccessError`` where none is pending, ``TamperError``."""
-    pending = read_chain(root, environ).pending
-    if pending is None:
+def withdraw(root: Path, environ: Mapping[str, str] = os.environ) -> int:
+    """Deletes the version that is pending, or ignored, and its signatures; gives its number.
+
+    Raises ``AccessError`` where there is none, ``TamperError``.
+    """
+    chain = read_chain(root, environ)
+    version = chain.policy.version + 1
+    if chain.ignored is None:
+        pending_of(chain)
+    _delete_version(root, version)
+    return version
+
+
+def pending_of(chain: Chain) -> AccessPolicy:
+    """The pending version. Raises ``AccessError`` where there is none; ``TamperError`` where it is ignored."""
+    if chain.ignored is not None:
+        raise TamperError(chain.ignored.message, subject=chain.ignored.file or FOLDER, hint=chain.ignored.hint)
+    if chain.pending is None:
         raise AccessError("No policy waits for signatures", subject=FOLDER, hint="See `dsetkit access list`.")
-    _delete_version(root, pending.version)
+    return chain.pending
 
 
 def check_follows(before: AccessPolicy, digest: str, policy: AccessPolicy) -> None:
     """Whether ``policy`` can be the version after ``before``, whose digest is ``digest``. Raises ``TamperError``.
 
     The project stays; domains stay, with the commitments of their epochs; one that seals nothing any more never seals
-    again; and a reader whom a domain loses, or who loses a key, starts an epoch of what it still seals.
+    again, and gets neither readers nor epochs; and a reader whom a domain loses, or who loses a key, starts an epoch of
+    what it still seals.
     """
     name = f"{FOLDER}/{policy.version}.json"
     if (policy.version, policy.previous) != (before.version + 1, digest):
@@ -212,12 +256,32 @@ def check_follows(before: AccessPolicy, digest: str, policy: AccessPolicy) -> No
     used = domains_in_use(policy)
     if again := used & set(before.domains) - domains_in_use(before):
         refuse(f"uses the domain {min(again)} again, which sealed nothing any more", name)
+    to_start = must_start_epoch(before, policy)
     for domain, old in before.domains.items():
         new = policy.domains.get(domain)
         if new is None or new.epochs[: len(old.epochs)] != old.epochs:
             refuse(f"has not the data keys of the domain {domain} that there were", name)
-        if len(new.epochs) == len(old.epochs) and domain in used and must_start_epoch(before, policy, domain):
+        if domain not in used:
+            _check_past(before, policy, domain, name)
+        elif len(new.epochs) == len(old.epochs) and domain in to_start:
             refuse(f"takes a reader from the domain {domain} without a new data key", name)
+
+
+def _check_past(before: AccessPolicy, policy: AccessPolicy, domain: str, name: str) -> None:
+    """Whether a domain that seals nothing stays as it was, but for readers who are known no more.
+
+    Its data keys open what was built long ago, and no rule that an admin looks at says who reads that.
+    """
+    old, new = before.domains[domain], policy.domains[domain]
+    if new.epochs != old.epochs:
+        refuse(f"gives a new data key to the domain {domain}, which seals nothing any more", name)
+    if joined := set(new.readers) - set(old.readers):
+        refuse(f"has {min(joined)} join the domain {domain}, which seals nothing any more", name)
+    if left := (set(old.readers) - set(new.readers)) & set(before.principals) & set(policy.principals):
+        refuse(f"takes {min(left)} from the domain {domain}, which seals nothing any more", name)
+    again = set(new.readers) & set(policy.principals) - set(before.principals)
+    if again and set(new.readers) & set(before.principals):  # else nobody is left who could hand its data keys on
+        refuse(f"has {min(again)}, who is new, join the domain {domain}, which seals nothing any more", name)
 
 
 def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
@@ -260,10 +324,12 @@ def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
 
 
 def _delete_version(root: Path, version: int) -> None:
-    for name in names_below(root, FOLDER, _MAX_FILES):
-        found = _POLICY.match(name) or _SIGNATURE.match(name)
-        if found and int(found[1]) == version:
-            remove_tree(root / FOLDER / name)
+    """The policy first: its signatures alone are taken for what a killed writer left, a version without them is not."""
+    names = names_below(root, FOLDER, _MAX_FILES)
+    for kind in (_POLICY, _SIGNATURE):
+        for name in names:
+            if (found := kind.match(name)) and int(found[1]) == version:
+                remove_tree(root / FOLDER / name)
 
 
 def _parse(text: bytes, number: int) -> AccessPolicy:
@@ -293,31 +359,63 @@ def _check_sound(policy: AccessPolicy, name: str) -> None:
         refuse(f"has an admin {min(strangers)!r} who is no principal", name)
 
 
-def _check_links(policies: Sequence[AccessPolicy], digests: Sequence[str]) -> None:
+def _parse_verified(
+    first: AccessPolicy, texts: Sequence[bytes], digests: Sequence[str], verified: int
+) -> list[AccessPolicy]:
+    """The versions that this user has verified, the first at least. Raises ``TamperError`` where they do not follow.
+
+    From the last one, whose digest is remembered, down: each is known to be the one meant before it is parsed.
+    """
+    policies = []
+    for number in range(verified, 1, -1):
+        policy = _parse(texts[number - 1], number)
+        if policy.previous != digests[number - 2]:
+            refuse(f"does not follow on version {number - 1}", f"{FOLDER}/{number}.json")
+        policies.append(policy)
+    policies = [first, *reversed(policies)]
     for before, digest, policy in zip(policies, digests, policies[1:], strict=False):
         check_follows(before, digest, policy)
+    return policies
+
+
+class _Signed(NamedTuple):
+    """What the signatures of a version say."""
+
+    signers: list[str]
+    """Whose signature is right, sorted."""
+    missing: str
+    """In words, or nothing."""
+    wrong: list[TamperError]
+    to_confirm: list[Callable[[], None]]
+    """What ``ssh-keygen`` has still to say."""
 
 
 def _check_signatures(
-    policy: AccessPolicy, before: AccessPolicy | None, text: bytes, signatures: Mapping[str, bytes]
-) -> tuple[list[str], str, list[Callable[[], None]]]:
-    """Who signed a version, sorted; what is missing, in words, or nothing; what is still to be confirmed.
+    number: int, sides: Sequence[AccessPolicy], text: bytes, signatures: Mapping[str, bytes], *, is_early: bool = False
+) -> _Signed:
+    """Checks the signatures of the version with this number, by admins of ``sides``: the one before, and itself.
 
-    Raises ``TamperError``.
+    ``is_early``: only the one before is known yet, so those of others may be right all the same.
     """
-    namespace = signing.namespace_of("policy", policy.project)
-    sides = (policy,) if before is None else (before, policy)
+    namespace = signing.namespace_of("policy", sides[0].project)
     counts = [0 for _ in sides]
-    confirming: list[Callable[[], None]] = []
+    done = _Signed([], "", [], [])
     for name, signature in signatures.items():
-        subject = f"{FOLDER}/{policy.version}.{name}.sig"
+        subject = f"{FOLDER}/{number}.{name}.sig"
         keys = [_admin_keys(side, name) for side in sides]
-        if not any(keys):
-            refuse("is of nobody who is an admin", subject)
+        if is_early and not any(keys):
+            continue
         every = sorted({key for some in keys for key in some})
         about = {"namespace": namespace, "principal": name, "subject": subject}
-        key = signing.verify_here(text, signature, keys=every, **about)
-        confirming.append(partial(signing.confirm, text, signature, key=key, **about))
+        try:
+            if not every:
+                refuse("is of nobody who is an admin", subject)
+            key = signing.verify_here(text, signature, keys=every, **about)
+        except TamperError as error:
+            done.wrong.append(error)
+            continue
+        done.signers.append(name)
+        done.to_confirm.append(partial(signing.confirm, text, signature, key=key, **about))
         for index, some in enumerate(keys):
             counts[index] += key in some
     missing = [
@@ -325,16 +423,33 @@ def _check_signatures(
         for side, count in zip(sides, counts, strict=True)
         if count < side.threshold
     ]
-    return sorted(signatures), f"signed by {' and '.join(missing)}" if missing else "", confirming
+    return done._replace(missing=f"signed by {' and '.join(missing)}" if missing else "")
+
+
+def _refuse_lacking(number: int, signed: _Signed) -> NoReturn:
+    """For a version that does not count: what is wrong with its signatures, else what is missing."""
+    if signed.wrong:
+        raise signed.wrong[0]
+    refuse(f"lacks signatures: {signed.missing}", f"{FOLDER}/{number}.json")
+
+
+def _ignored(number: int, error: TamperError) -> Issue:
+    """That a next version, or a signature of it, is as if it were not there."""
+    return Issue(
+        code="policy-ignored",
+        severity="warning",
+        message=f"Version {number} of the policy does not count: {error.message}",
+        file=error.subject,
+        hint="Ask who put it there (git log), then delete it; dsetkit access approve --withdraw deletes the version.",
+    )
 
 
 def _admin_keys(policy: AccessPolicy, name: str) -> tuple[str, ...]:
     return policy.principals[name].ssh if name in policy.admins else ()
 
 
-def _admin_name(policy: AccessPolicy, before: AccessPolicy | None, identity: Identity) -> str:
-    """Under which name this identity signs a version. Raises ``AccessError`` unless it is an admin's."""
-    sides = (policy,) if before is None else (before, policy)
+def _admin_name(sides: Sequence[AccessPolicy], identity: Identity) -> str:
+    """Under which name this identity signs a version, as an admin of these. Raises ``AccessError`` unless it is one."""
     for side in sides:
         for name in side.admins:
             if set(identity.public.ssh) & set(side.principals[name].ssh):

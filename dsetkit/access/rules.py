@@ -73,15 +73,17 @@ def domains_in_use(policy: AccessPolicy) -> set[str]:
     return {rule.domain for rule in policy.stages.values()} | {facet.domain for facet in policy.facets.values()}
 
 
-def must_start_epoch(before: AccessPolicy, policy: AccessPolicy, domain: str) -> bool:
-    """Whether somebody who has the domain's data keys, or a key that opens them, is to have them no more."""
-    return not _holders(before, domain) <= _holders(policy, domain)
+def must_start_epoch(before: AccessPolicy, policy: AccessPolicy) -> set[str]:
+    """The domains of which somebody has the data keys, or a key that opens them, and is to have them no more.
 
-
-def _holders(policy: AccessPolicy, domain: str) -> set[tuple[str, str]]:
-    readers = policy.domains[domain].readers
+    The keys of each principal are compared once, however many domains they read: anybody may have written ``policy``.
+    """
+    known = policy.principals
+    less = {
+        name for name, old in before.principals.items() if name not in known or not {*old.age} <= {*known[name].age}
+    }
     return {
-        (reader, key)
-        for reader in readers
-        for key in (policy.principals[reader].age if reader in policy.principals else ("",))
+        name
+        for name, domain in before.domains.items()
+        if name in policy.domains and (less & {*domain.readers} or {*domain.readers} - {*policy.domains[name].readers})
     }

@@ -277,23 +277,25 @@ def approve(
     output = Output(as_json=as_json)
     root = Project.find().root
     chain = read_chain(root)
+    if withdraw and not show:
+        done = protection.withdraw_policy(root, load_identity(identity))
+        show_change(output, done, f"withdrew version {chain.policy.version + 1}", makes_version=False)
+        return
     shown_digest = protection.pending_digest(chain)
     assert chain.pending is not None
     lines = differences(chain.policy, chain.pending)
     if show:
         facts = {"version": chain.pending.version, "digest": shown_digest, "signed_by": list(chain.signers)}
         if as_json:
-            output.json({**facts, "changes": lines})
+            issues = [issue.model_dump(mode="json", exclude_defaults=True) for issue in chain.issues]
+            output.json({**facts, "changes": lines, "issues": issues})
             return
         output.heading(f"Version {chain.pending.version}, signed by {', '.join(chain.signers)}: {shown_digest}")
         for line in lines:
             output.line(f"  {line}")
+        output.issues(chain.issues)
         return
     me = load_identity(identity)
-    if withdraw:
-        done = protection.withdraw_policy(root, me)
-        show_change(output, done, f"withdrew version {chain.pending.version}", makes_version=False)
-        return
     done = protection.approve_policy(root, me, digest or shown_digest)
     show_change(output, done, f"approved version {chain.pending.version}", notes=lines)
 
@@ -303,7 +305,8 @@ def finish(identity: Path | None = IDENTITY, as_json: bool = JSON) -> None:
     """Finish what was interrupted; write what follows.
 
     Puts keyrings of the policy that counts into their places, and writes access/stages.yaml and its mentions in
-    dvc.yaml anew. Changes nothing in the policy and needs no rights; run it after a merge, or when a command asks.
+    dvc.yaml anew. Changes nothing in the policy. Who reads what is sealed names their identity, as only they
+    replace keyrings. Run it after a merge, or when a command asks.
     """
     root = Project.find().root
     me = load_identity(identity) if identity is not None or os.environ.get(IDENTITY_VARIABLE) else None
@@ -365,10 +368,10 @@ def _input_notes(done: protection.Change, name: str) -> list[str]:
 
 
 def _split_notes(done: protection.Change, name: str) -> list[str]:
-    """That rows of some splits are to be kept apart where there are no splits yet."""
+    """That rows of some splits are kept apart where there are no splits yet: of all rows there, as any may be one."""
     rule = (done.chain.pending or done.chain.policy).facets.get(name)
     raw = [] if rule is None or not rule.splits else [stage for stage in rule.stages if stage.split("/")[0] == "raw"]
-    return [f"{stage} has no splits before clean, so {name} keeps nothing apart there." for stage in raw]
+    return [f"{stage} has no splits before clean, so {name} is of all rows there." for stage in raw]
 
 
 def _readable_facet(root: Path, policy: AccessPolicy, name: str) -> list[Issue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def show_change(
     ``makes_version``: whether it is one that changes the policy, so that no next version means that nothing changed.
     """
     chain = change.chain
+    issues = (*change.issues, *issues)
     if output.as_json:
         output.json(
             {
@@ -160,6 +161,7 @@ def policy_facts(root: Path, chain: Chain) -> dict[str, Any]:
             name: {"readers": list(domain.readers), "epoch": len(domain.epochs), "seals": sorted(sealing.get(name, []))}
             for name, domain in sorted(policy.domains.items(), key=lambda item: (len(item[0]), item[0]))
         },
+        "issues": [issue.model_dump(mode="json", exclude_defaults=True) for issue in chain.issues],
         "first_sight": chain.is_first_sight,
     }
 
@@ -203,6 +205,7 @@ def show_policy(output: Output, root: Path, chain: Chain) -> None:
             "Look at it: dsetkit access approve --show",
             "yellow",
         )
+    output.issues(chain.issues)
 
 
 def signers_of(root: Path, version: int) -> list[str]:
@@ -213,36 +216,43 @@ def signers_of(root: Path, version: int) -> list[str]:
 
 
 def differences(before: AccessPolicy, after: AccessPolicy) -> list[str]:
-    """What a next version changes, a line each."""
-    lines = []
-    for what, old, new in (
-        ("principals", before.principals, after.principals),
-        ("stages", before.stages, after.stages),
-        ("facets", before.facets, after.facets),
-    ):
-        for name in sorted({*old, *new}):
-            if name not in new:
-                lines.append(f"{what}: {name} is taken away")
-            elif name not in old:
-                lines.append(f"{what}: {name} is new: {_told(new[name])}")
-            elif old[name] != new[name]:
-                lines.append(f"{what}: {name}: {_told(old[name])} → {_told(new[name])}")
-    for field in ("admins", "threshold", "declassified", "padding", "records_openings"):
-        if getattr(before, field) != getattr(after, field):
-            lines.append(f"{field}: {_text(getattr(before, field))} → {_text(getattr(after, field))}")
-    for name, domain in sorted(after.domains.items()):
-        known = len(before.domains[name].epochs) if name in before.domains else 0
-        if len(domain.epochs) != known:
-            lines.append(f"domains: {name} gets epoch {len(domain.epochs)}")
-    return lines
+    """All that a next version changes, a line each: what no sentence is made for is said by its path in the file."""
+    old, new = (policy.model_dump(mode="json", exclude={"version", "previous"}) for policy in (before, after))
+    return list(_changes((), old, new))
 
 
-def _told(value: Any) -> str:
-    return "; ".join(f"{name} {_text(item)}" for name, item in value.model_dump(mode="json").items() if item)
+def _changes(path: tuple[str, ...], old: Any, new: Any) -> Iterator[str]:
+    if old == new:
+        return
+    place = ".".join(path)
+    if len(path) == 2 and path[0] in ("principals", "stages", "facets"):
+        if new is None:
+            yield f"{path[0]}: {path[1]} is taken away"
+        elif old is None:
+            yield f"{path[0]}: {path[1]} is new: {_told(new)}"
+        else:
+            yield f"{path[0]}: {path[1]}: {_told(old)} → {_told(new)}"
+    elif path[:1] == ("domains",) and path[2:] == ("epochs",) and (new or [])[: len(old or [])] == (old or []):
+        yield f"domains: {path[1]} gets epoch {len(new)}"
+    elif isinstance(old or {}, dict) and isinstance(new or {}, dict):
+        for name in sorted({*(old or {}), *(new or {})}):
+            yield from _changes((*path, name), (old or {}).get(name), (new or {}).get(name))
+    elif len(path) > 1 and isinstance(old or [], list) and isinstance(new or [], list):
+        for sign, some, others in (("+", new or [], old or []), ("-", old or [], new or [])):
+            if found := [item for item in some if item not in others]:
+                yield f"{place}: {sign} {_text(found)}"
+    else:
+        yield f"{place}: {_text(old)} → {_text(new)}"
+
+
+def _told(value: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {_text(item)}" for name, item in value.items() if item)
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _people(policy: AccessPolicy, stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,14 +3,19 @@
 They are written before the policy is, so that a command that is killed loses no data key, and no keyring in use is
 touched before enough admins have signed:
 
-- ``<domain>.age`` is as it is to be, and has only to be moved into its place. Anybody may do that.
+- ``<domain>.age`` is as it is to be, and has only to be moved into its place. Who made it does that at once; else one
+  of its readers, who can see that it holds the data keys that the policy commits to. Others must not: anybody can put
+  a file there, and the keyring in its place may be the only copy of a data key.
 - ``<domain>.held.age`` holds the same data keys, wrapped for those who have them anyway. It is of a version that waits
   for signatures and gives a domain new readers: one of the old readers wraps it for all once the version counts.
+
+Only domains whose keyring the version needs anew count here (``needs_wrapping``), whatever else lies there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dsetkit.access.files import names_below, read_below, refuse, write_below
@@ -19,7 +24,7 @@ from dsetkit.access.keyring import MAX_KEYRING_BYTES, keyring_name, needs_wrappi
 from dsetkit.access.keys import DataKey
 from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import Chain
-from dsetkit.access.rules import domains_in_use
+from dsetkit.access.rules import domains_in_use, principal_of
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.storage.atomic import remove_tree
@@ -28,6 +33,7 @@ FOLDER = "access/next"
 _HELD = ".held.age"
 _FINAL = ".age"
 _MAX_FILES = 100_000
+_DELETE = "Delete it, or take the committed file back (git checkout), then: dsetkit access finish."
 
 
 def stage_keyrings(
@@ -40,7 +46,7 @@ def stage_keyrings(
     proposer: str,
     counts_at_once: bool,
 ) -> tuple[str, ...]:
-    """Writes what ``policy`` needs as the version after ``before``; gives the domains.
+    """Writes what ``policy`` needs as the version after ``before``; gives the SHA-256 of each file.
 
     ``fresh`` are the data keys drawn for it; all others are taken from the keyrings that ``proposer`` reads. Raises
     ``AccessError`` where the proposer has no data keys of a domain that others are to read.
@@ -75,20 +81,24 @@ def stage_keyrings(
         else:
             data = wrap(policy, domain, found)
         write_below(root, f"{FOLDER}/{policy.version}/{domain}{_HELD if is_held else _FINAL}", data)
-        written.append(domain)
+        written.append(hashlib.sha256(data).hexdigest())
     return tuple(written)
 
 
 def install_keyrings(
-    root: Path, chain: Chain, identity: Identity | None
+    root: Path, chain: Chain, identity: Identity | None, made: Collection[str] = ()
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Puts the keyrings of the version that counts into their places; forgets those of others.
 
-    Gives the domains that were installed, and those that wait for one of their readers, with these. Raises
-    ``TamperError`` for a keyring that has not the keys that the policy commits to.
+    ``made`` has the SHA-256 of those that this very command made (``stage_keyrings``). Gives the domains that were
+    installed, and those that wait for one of their readers, with these. Raises ``TamperError`` for a keyring that has
+    not the keys that the policy commits to.
     """
     policy = chain.policy
-    kept = {policy.version} | ({chain.pending.version} if chain.pending is not None else set())
+    before = chain.past[-1] if chain.past else policy.model_copy(update={"domains": {}})
+    needed = needs_wrapping(before, policy)
+    has_next = chain.pending is not None or chain.ignored is not None  # what is ignored may yet be put right
+    kept = {policy.version, policy.version + has_next}
     for name in names_below(root, FOLDER, _MAX_FILES):
         if not name.startswith(".") and (not name.isdecimal() or int(name) not in kept):
             remove_tree(root / FOLDER / name)
@@ -105,21 +115,31 @@ def install_keyrings(
         data = read_below(root, f"{folder}/{name}", MAX_KEYRING_BYTES)
         if data is None:
             continue
+        place = keyring_name(domain)
+        present = read_below(root, place, MAX_KEYRING_BYTES)
+        if domain not in needed or data == present:
+            remove_tree(root / folder / name)
+            continue
         if is_held:
-            before = chain.versions[-2] if len(chain.versions) > 1 else policy
-            readers = before.domains[domain].readers if domain in before.domains else ()
-            try:
-                found = unwrap(identity, data, policy, domain) if identity is not None else None
-            except TamperError:
-                raise
-            except AccessError:
-                found = None  # not one of those who have it
+            found = _opened(identity, data, policy, domain, f"{folder}/{name}", present)
             if found is None:
-                waiting[domain] = readers
+                waiting[domain] = before.domains.get(domain, policy.domains[domain]).readers
                 continue
             write_keyring(root, policy, domain, found)
         else:
-            write_below(root, keyring_name(domain), data)
+            if hashlib.sha256(data).hexdigest() not in made:
+                readers = policy.domains[domain].readers
+                found = _opened(identity, data, policy, domain, f"{folder}/{name}")
+                if found is None and identity is not None and principal_of(policy, identity) in readers:
+                    refuse(
+                        f"is damaged, or not {place}: you read {domain}, and cannot open it",
+                        f"{folder}/{name}",
+                        hint=_DELETE,
+                    )
+                if found is None and present is not None:
+                    waiting[domain] = readers
+                    continue
+            write_below(root, place, data)
         remove_tree(root / folder / name)
         installed.append(domain)
     if not waiting:
@@ -133,6 +153,29 @@ def clear(root: Path, version: int) -> None:
     """Forgets the keyrings of a version that is written anew or was withdrawn."""
     if names_below(root, f"{FOLDER}/{version}", _MAX_FILES):
         remove_tree(root / FOLDER / str(version))
+
+
+def _opened(
+    identity: Identity | None, data: bytes, policy: AccessPolicy, domain: str, name: str, present: bytes | None = None
+) -> dict[int, DataKey] | None:
+    """The data keys that the policy commits to, of ``data``, else of the keyring in its place (``present``).
+
+    None where this identity opens neither. Raises ``TamperError`` where it opens ``data``, and those are others.
+    """
+    if identity is None:
+        return None
+    wrong = ""
+    for one in (data, present):
+        try:
+            if one is not None:
+                return unwrap(identity, one, policy, domain)
+        except TamperError as error:
+            wrong = wrong or (error.message if one is data else "")
+        except AccessError:
+            pass  # not one of those who have it
+    if wrong:
+        refuse(f"cannot be the next keyring of {domain}: {wrong}", name, hint=_DELETE)
+    return None
 
 
 def _holders(policy: AccessPolicy, domain: str) -> dict[str, tuple[str, ...]]:

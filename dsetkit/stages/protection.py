@@ -11,9 +11,9 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +23,11 @@ from dsetkit.access.files import shown
 from dsetkit.access.identity import Identity
 from dsetkit.access.keyring import FreshKeys
 from dsetkit.access.opened import ProjectKeys
-from dsetkit.access.policy import Chain, approve, read_chain, withdraw, write_next
+from dsetkit.access.policy import Chain, approve, pending_of, read_chain, withdraw, write_next
 from dsetkit.access.rules import digest_of_policy, principal_of
 from dsetkit.access.wanted import Wanted
 from dsetkit.errors import AccessError, UsageError
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy
 from dsetkit.stages.entries import write_entries
 from dsetkit.stages.next_keyrings import clear, install_keyrings, stage_keyrings
@@ -50,6 +51,8 @@ class Change:
     """Stages whose entry in ``access/stages.yaml`` is another now: ``dvc repro`` builds them again."""
     files: tuple[str, ...] = ()
     """What was derived and written."""
+    issues: tuple[Issue, ...] = ()
+    """What was ignored (``Chain.issues``) when it began."""
 
     @property
     def is_pending(self) -> bool:
@@ -85,9 +88,9 @@ def create_policy(
         records_openings=records_openings,
     )
     with _locked(root):
-        stage_keyrings(root, None, policy, fresh.keys, None, proposer=name, counts_at_once=True)
+        made = stage_keyrings(root, None, policy, fresh.keys, None, proposer=name, counts_at_once=True)
         chain = write_next(root, policy, identity, environ)
-        done = _finish(root, chain, None, identity)
+        done = _finish(root, chain, None, identity, made=made)
         audit.append(root, chain, identity, "init", name, {"stages": list(policy.stages)}, environ)
     return done
 
@@ -110,7 +113,7 @@ def change_policy(
     """
     with _locked(root):
         chain = read_chain(root, environ)
-        before = chain.policy
+        before, issues = chain.policy, chain.issues
         if chain.pending is not None:
             raise AccessError(
                 f"Version {chain.pending.version} of the policy waits for signatures, and only one can",
@@ -127,6 +130,7 @@ def change_policy(
                 hint=f"Ask one of them: {', '.join(before.admins)}.",
                 grantors=before.admins,
             )
+        audit.check_appendable(root, before.project, proposer, environ)  # before anything is written
         left = _finish(root, chain, None, identity)
         if left.waiting:
             _refuse_waiting(left.waiting)
@@ -134,17 +138,18 @@ def change_policy(
         wanted = change(Wanted.of(before), before)
         policy = assign(before, wanted, past=chain.past, commit=fresh, rotate=rotate(before))
         if policy == before:
-            return Change(chain, before, stages=left.stages, files=left.files)
+            return Change(chain, before, stages=left.stages, files=left.files, issues=issues)
         at_once = before.threshold == policy.threshold == 1 and proposer in policy.admins
         keys = ProjectKeys(root, identity, environ=environ)
-        stage_keyrings(root, before, policy, fresh.keys, keys, proposer=proposer, counts_at_once=at_once)
+        made = stage_keyrings(root, before, policy, fresh.keys, keys, proposer=proposer, counts_at_once=at_once)
         chain = write_next(root, policy, identity, environ)
         told = {**(details or {}), **({"pending": policy.version} if chain.pending is not None else {})}
         if chain.pending is None:
-            done = _finish(root, chain, before, identity)
-            done = Change(**{**vars(done), "epochs": {name: max(keys) for name, keys in fresh.keys.items()}})
+            done = _finish(root, chain, before, identity, made=made)
+            epochs = {name: max(keys) for name, keys in fresh.keys.items()}
+            done = replace(done, epochs=epochs, issues=issues)
         else:
-            done = Change(chain, before, files=left.files)
+            done = Change(chain, before, files=left.files, issues=issues)
         audit.append(root, chain, identity, act, subject, told, environ)
     return done
 
@@ -156,6 +161,7 @@ def approve_policy(root: Path, identity: Identity, digest: str, environ: Mapping
     """
     with _locked(root):
         before = read_chain(root, environ).policy
+        _check_audit(root, before, identity, environ)
         chain = approve(root, identity, environ, digest=digest)
         version = chain.policy.version if chain.pending is None else chain.pending.version
         done = _finish(root, chain, before, identity)
@@ -164,20 +170,22 @@ def approve_policy(root: Path, identity: Identity, digest: str, environ: Mapping
 
 
 def withdraw_policy(root: Path, identity: Identity, environ: Mapping[str, str] = os.environ) -> Change:
-    """Takes the pending version away, with its keyrings. Raises ``AccessError``, ``TamperError``."""
+    """Takes the pending (or ignored) version away, with its keyrings. Raises ``AccessError``, ``TamperError``."""
     with _locked(root):
-        chain = read_chain(root, environ)
-        if chain.pending is None:
-            raise AccessError(
-                "No policy waits for signatures", subject="access/policy", hint="See dsetkit access list."
-            )
-        version = chain.pending.version
-        withdraw(root, environ)
+        _check_audit(root, read_chain(root, environ).policy, identity, environ)
+        version = withdraw(root, environ)
         clear(root, version)
         chain = read_chain(root, environ)
         done = _finish(root, chain, chain.policy, identity)
         audit.append(root, chain, identity, "withdraw", f"version {version}", {}, environ)
     return done
+
+
+def _check_audit(root: Path, policy: AccessPolicy, identity: Identity, environ: Mapping[str, str]) -> None:
+    """Whether what is done now can be written into the chain of who does it. Raises ``TamperError``."""
+    principal = principal_of(policy, identity)
+    if principal is not None:
+        audit.check_appendable(root, policy.project, principal, environ)
 
 
 def finish(root: Path, identity: Identity | None = None, environ: Mapping[str, str] = os.environ) -> Change:
@@ -191,17 +199,18 @@ def finish(root: Path, identity: Identity | None = None, environ: Mapping[str, s
 
 
 def pending_digest(chain: Chain) -> str:
-    """What ``approve_policy`` wants of the pending version. Raises ``AccessError`` where none is."""
-    if chain.pending is None:
-        raise AccessError("No policy waits for signatures", subject="access/policy", hint="See dsetkit access list.")
-    return digest_of_policy(chain.pending)
+    """What ``approve_policy`` wants of the pending version. Raises like ``pending_of``."""
+    return digest_of_policy(pending_of(chain))
 
 
-def _finish(root: Path, chain: Chain, before: AccessPolicy | None, identity: Identity | None) -> Change:
-    installed, waiting = install_keyrings(root, chain, identity)
+def _finish(
+    root: Path, chain: Chain, before: AccessPolicy | None, identity: Identity | None, *, made: Collection[str] = ()
+) -> Change:
+    installed, waiting = install_keyrings(root, chain, identity, made)
     stages, files = write_entries(root, chain.policy)
     files += stamp_locks(root, chain.policy, identity) + ignore_sources(root, chain.policy)
-    return Change(chain, before, keyrings=tuple(installed), waiting=waiting, stages=stages, files=files)
+    keyrings = tuple(installed)
+    return Change(chain, before, keyrings=keyrings, waiting=waiting, stages=stages, files=files, issues=chain.issues)
 
 
 def _refuse_waiting(waiting: Mapping[str, tuple[str, ...]]) -> None:

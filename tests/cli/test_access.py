@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 from support.bench import Bench
 
+from dsetkit.access.policy import read_chain
+from dsetkit.cli.access_words import differences
+from dsetkit.spec.policy import AccessPolicy
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 
 from .conftest import Run
@@ -144,6 +148,28 @@ def test_three_roles(ada: Path, run: Run) -> None:
     assert run("access", "whoami", "--identity", str(ada / "tom"), "--json").json()["principal"] is None
 
 
+def test_a_key_that_is_none(ada: Path, run: Run) -> None:
+    told = run("access", "grant", "tom", "--age", "foo", "--ssh", "bar", "--stage", "cleaned")
+    assert told.code == 2
+    assert "A key of tom is none" in told.err
+
+
+def test_an_act_that_cannot_be_written_down_does_nothing(ada: Path, run: Run) -> None:
+    tom = join(run, ada, "tom")
+    assert run("access", "grant", "tom", "--identity-of", tom, "--stage", "cleaned").code == 0
+    path = Path("access/audit/ada.jsonl")
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    versions = sorted(Path("access/policy").iterdir())
+    told = run("access", "revoke", "tom", "--all")
+    assert told.code == 1
+    assert "If it was you who dropped entries that were never committed" in " ".join(told.err.split())
+    assert sorted(Path("access/policy").iterdir()) == versions
+    (seen,) = (ada / "state" / "audit").glob("*.json")
+    assert str(seen) in told.err.replace("\n", "")
+    seen.unlink()
+    assert run("access", "revoke", "tom", "--all").code == 0
+
+
 def test_what_is_told_beside_a_grant_or_a_facet(ada: Path, run: Run) -> None:
     """What an admin may not have thought of."""
     tom = join(run, ada, "tom")
@@ -155,7 +181,7 @@ def test_what_is_told_beside_a_grant_or_a_facet(ada: Path, run: Run) -> None:
     told = run("access", "facet", "held-out", "--stage", "raw", "--stage", "cleaned", "--column", "annotations")
     assert "no splits" not in told.out
     told = run("access", "facet", "held-out", "--split", "test")
-    assert "raw has no splits before clean, so held-out keeps nothing apart there." in " ".join(told.out.split())
+    assert "raw has no splits before clean, so held-out is of all rows there." in " ".join(told.out.split())
     assert "no splits" not in run("access", "facet", "held-out", "--remove").out
 
 
@@ -230,6 +256,40 @@ def test_several_admins(ada: Path, run: Run) -> None:
     assert (wrong.code, "is not the one you looked at" in wrong.err) == (1, True)
     done = run("access", "approve", "--identity", str(ada / "abel"), "--digest", shown["digest"], "--json").json()
     assert (done["version"], done["pending"]) == (3, None)
+
+
+def test_what_nobody_signed_is_shown_and_taken_away(ada: Path, bench: Bench, run: Run) -> None:
+    planted = bench.root / "access/policy/2.json"
+    planted.write_text("{}")
+    issue = run("access", "list", "--json").json()["issues"][0]
+    assert (issue["code"], issue["file"]) == ("policy-ignored", "access/policy/2.json")
+    assert "Version 2 of the policy does not count: access/policy/2.json lacks signatures" in run("access", "list").out
+    told = run("access", "approve", "--show")
+    assert (told.code, "does not count" in told.err) == (1, True)
+    assert run("access", "finish", "--json").json()["issues"][0]["code"] == "policy-ignored"
+    assert run("access", "approve", "--withdraw").code == 0
+    assert (planted.exists(), run("access", "list", "--json").json()["issues"]) == (False, [])
+
+
+def test_all_differences_are_told(ada: Path, run: Run) -> None:
+    """What no sentence is made for is said by its path, and nothing is left out."""
+    run("access", "grant", "abel", "--stage", "cleaned", "--identity-of", join(run, ada, "abel"))
+    before = read_chain(Path()).policy
+    row = before.model_dump(mode="json")
+    row["domains"]["d1"]["readers"] = ["abel", "ada"]
+    row["domains"]["d2"]["epochs"] += [{"number": 2, "commitment": "1" * 64}]
+    row["domains"]["d3"] = {"readers": ["ada"], "epochs": [{"number": 1, "commitment": "2" * 64}]}
+    after = AccessPolicy.model_construct(**{**dict(before), "domains": row["domains"], "project": "ab" * 16})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is not whole: domains are no documents
+        told = differences(before, after)
+    assert told == [
+        "domains.d1.readers: + abel",
+        "domains: d2 gets epoch 2",
+        "domains: d3 gets epoch 1",
+        "domains.d3.readers: + ada",
+        f"project: {before.project} → {'ab' * 16}",
+    ]
 
 
 def test_the_audit(ada: Path, bench: Bench, run: Run) -> None:

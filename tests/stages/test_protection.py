@@ -11,9 +11,12 @@ import pytest
 from support.bench import Bench
 
 from dsetkit.access import changes
+from dsetkit.access.files import document_text
 from dsetkit.access.identity import Identity, make_identity
+from dsetkit.access.keyring import FreshKeys, wrap
 from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import read_chain
+from dsetkit.access.rules import digest_of_policy, domains_in_use
 from dsetkit.access.wanted import Wanted
 from dsetkit.errors import AccessError, TamperError, UsageError
 from dsetkit.spec.policy import AccessPolicy
@@ -281,7 +284,8 @@ def test_killed_between_any_two_writes_it_can_be_done_again(team: Team, monkeypa
                 killed = False
             except Killed:
                 pass
-        protection.finish(team.root, None, team.environ)  # by anybody
+        protection.finish(team.root, None, team.environ)  # by anybody, who replaces no keyring
+        protection.finish(team.root, team.people["tom"], team.environ)
         outcomes.add(team.policy.version - version)
         check_entry(team.root, team.policy, "cleaned")
         is_done = team.policy.version > version
@@ -326,13 +330,93 @@ def test_a_keyring_for_the_next_version_with_other_keys_is_refused(team: Team) -
     """What a committer without rights puts there is no worse than what they could put in place of a keyring."""
     folder = team.root / "access/next/1"
     folder.mkdir(parents=True)
-    (folder / "d1.held.age").write_bytes((team.root / "access/keys/d1.age").read_bytes()[:-1])
-    done = protection.finish(team.root, team.people["cora"], team.environ)
-    assert "d1" in done.waiting
-    (folder / "d1.held.age").unlink()
+    damaged = (team.root / "access/keys/d1.age").read_bytes()[:-1]
+    (folder / "d1.held.age").write_bytes(damaged)
+    assert "d1" in protection.finish(team.root, team.people["olga"], team.environ).waiting
+    done = protection.finish(team.root, team.people["cora"], team.environ)  # who has the data keys without it
+    assert (done.keyrings, done.waiting) == (("d1",), {})
+    assert team.opens("cora", "raw/blood")
+    folder.mkdir(parents=True)
     (folder / "x.txt").write_bytes(b"")
     with pytest.raises(TamperError, match="is no keyring of the next policy"):
         protection.finish(team.root, team.people["cora"], team.environ)
+
+
+def test_rubbish_never_replaces_a_keyring(team: Team) -> None:
+    """It may be the only copy of a data key, and anybody may put a file among the next ones."""
+    team.act(lambda wanted: wanted, rotate=("d1",))
+    ring, planted = team.root / "access/keys/d1.age", team.root / "access/next/2/d1.age"
+    good = ring.read_bytes()
+    policy = team.policy
+    other = FreshKeys(policy.project)
+    epochs = [{"number": n, "commitment": other("d1", n)} for n in (1, 2)]
+    row = policy.model_dump()
+    row["domains"]["d1"]["epochs"] = epochs
+    chosen = wrap(AccessPolicy.model_validate(row), "d1", other.keys["d1"])
+    planted.parent.mkdir(parents=True)
+    for data, message in (
+        (b"rubbish", "2/d1.age is damaged, or not access/keys/d1.age: you read d1, and cannot open it. Delete it"),
+        (chosen, "2/d1.age cannot be the next keyring of d1: .* another data key of epoch 1"),
+    ):
+        planted.write_bytes(data)
+        for who in (None, team.people["tom"]):
+            assert protection.finish(team.root, who, team.environ).waiting == {"d1": ("cora",)}
+        with pytest.raises(TamperError, match=message):
+            protection.finish(team.root, team.people["cora"], team.environ)
+        assert ring.read_bytes() == good
+        assert team.opens("cora", "raw/blood")
+    planted.write_bytes(good)
+    assert protection.finish(team.root, None, team.environ).waiting == {}
+    assert (ring.read_bytes(), planted.exists()) == (good, False)
+
+
+def test_only_domains_that_the_step_concerns_are_wrapped(team: Team) -> None:
+    team.grant("tom", "cleaned")  # d2: nothing changes of d1
+    ring = team.root / "access/keys/d1.age"
+    good, version = ring.read_bytes(), team.policy.version
+    for name, data in (("d1.held.age", good), ("d1.age", b"rubbish")):
+        planted = team.root / f"access/next/{version}" / name
+        planted.parent.mkdir(parents=True)
+        planted.write_bytes(data)
+        assert protection.finish(team.root, team.people["cora"], team.environ).keyrings == ()
+        assert (ring.read_bytes(), planted.exists()) == (good, False)
+
+
+def test_a_version_that_nobody_signed_is_not_adopted(team: Team) -> None:
+    """By a committer: Tom, whom it has join the domain of all that was built before."""
+    team.grant("tom", "cleaned")
+    for stage in ("raw", "augmented", "report"):
+        team.act(lambda wanted, stage=stage: changes.granted(known(team, wanted), "olga", "reader", stages=[stage]))
+    before = team.policy
+    past = min(set(before.domains) - domains_in_use(before))
+    assert (past, before.domains[past].readers) == ("d1", ("cora",))
+    row = {**before.model_dump(mode="json"), "version": before.version + 1, "previous": digest_of_policy(before)}
+    row["domains"][past]["readers"] = ["cora", "tom"]
+    evil = AccessPolicy.model_validate({**row, "records_openings": True})
+    (team.root / f"access/policy/{evil.version}.json").write_bytes(document_text(evil))
+    held = team.root / f"access/next/{evil.version}/{past}.held.age"
+    held.parent.mkdir(parents=True)
+    held.write_bytes((team.root / f"access/keys/{past}.age").read_bytes())
+
+    with pytest.raises(TamperError, match=r"does not count: .* lacks signatures: signed by 0 of 1 admins"):
+        protection.approve_policy(team.root, team.people["cora"], digest_of_policy(evil), team.environ)
+    done = protection.finish(team.root, team.people["cora"], team.environ)
+    assert ([issue.code for issue in done.issues], held.exists()) == (["policy-ignored"], True)
+    done = team.act(lambda wanted: changes.with_settings(wanted, padding="padme"))  # replaces it, and says so
+    assert [issue.code for issue in done.issues] == ["policy-ignored"]
+    assert (team.policy.version, team.policy.records_openings, held.exists()) == (evil.version, False, False)
+    assert team.policy.domains[past] == before.domains[past]
+
+
+def test_an_admin_who_reads_a_stage_no_more_finishes_all_the_same(team: Team) -> None:
+    team.grant("tom", "cleaned")
+    done = team.act(lambda wanted: changes.revoked(wanted, "cora", stages=["cleaned"]))
+    assert (done.waiting, team.opens("tom", "cleaned"), team.opens("cora", "cleaned")) == ({}, True, False)
+
+
+def known(team: Team, wanted: Wanted) -> Wanted:
+    keys = team.people["olga"].public
+    return changes.with_keys(wanted, "olga", age=keys.age, ssh=keys.ssh)
 
 
 def test_two_at_once_are_refused(team: Team) -> None:
