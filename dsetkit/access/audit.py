@@ -13,24 +13,24 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from dsetkit.access import signing
-from dsetkit.access.files import names_below, read_below, refuse, shown, write_below
+from dsetkit.access.files import RESTORE, names_below, read_below, refuse, shown, write_below
 from dsetkit.access.identity import Identity
-from dsetkit.access.policy import Chain
+from dsetkit.access.policy import Chain, read_chain
 from dsetkit.access.provenance import PolicyOfBuild
 from dsetkit.access.rules import principal_of
-from dsetkit.access.seen_audit import Head, remember_heads, seen_heads
+from dsetkit.access.seen_audit import Head, keep_heads, locked_audit, remember_heads, seen_heads, seen_path
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.base import Digest, Document, canonical_json
-from dsetkit.spec.issue import Issue
+from dsetkit.spec.issue import Issue, Severity
 from dsetkit.spec.policy import PrincipalName
 
 FOLDER = "access/audit"
@@ -39,6 +39,8 @@ _MAX_LINE_BYTES = 64 * 1024
 _MAX_CHAINS = 10_000
 _FILE = re.compile(r"([a-z0-9][a-z0-9._@+-]{0,63})\.jsonl\Z")
 _ANCHOR_HEAD = "dsetkit audit anchor"
+_PRINCIPAL: TypeAdapter[str] = TypeAdapter(PrincipalName)
+_DIGEST: TypeAdapter[str] = TypeAdapter(Digest)
 
 Act = Literal[
     "init",
@@ -91,6 +93,8 @@ class Anchor(NamedTuple):
     principal: str
     policy: PolicyOfBuild
     heads: dict[str, Head]
+    is_by_admin: bool
+    """By the policy that it names. What others say of chains accuses nobody."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Audited:
     heads: dict[str, Head]
     """Of the same."""
     anchors: tuple[str, ...]
-    """Names of those that are right."""
+    """Names of those that are right, by admins."""
     issues: tuple[Issue, ...]
 
 
@@ -119,34 +123,46 @@ def append(
 ) -> Entry | None:
     """Adds an entry to the chain of whoever ``identity`` is; None, and nothing is written, for who is no principal.
 
-    ``at`` is the time, ISO 8601 in UTC; None: now. Raises ``TamperError`` where the chain there is not whole or shorter
-    than this user has seen, ``StorageError``.
+    ``at`` is the time, ISO 8601 in UTC; None: now. Threads and processes of one user may add at once. Raises
+    ``TamperError`` where the chain there is not whole or shorter than this user has seen, ``StorageError``.
     """
-    name = principal_of(chain.policy, identity)
+    name, project = principal_of(chain.policy, identity), chain.policy.project
     if name is None:
         return None
-    file = chain_name(name)
-    text = read_below(root, file, MAX_CHAIN_BYTES) or b""
-    logged = parse_chain(text, name)
-    _check_seen(logged, seen_heads(root, chain.policy.project, environ).get(name), file)
-    entry = Entry.model_validate(
-        {
-            "number": len(logged) + 1,
-            "previous": logged[-1].digest if logged else None,
-            "principal": name,
-            "act": act,
-            "subject": subject,
-            "details": dict(details or {}),
-            "policy": {"version": chain.policy.version, "digest": chain.digest},
-            "at": at if at is not None else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        }
-    )
-    row = entry.to_row()
-    signature = identity.sign(_signed_bytes(row), signing.namespace_of("audit", chain.policy.project))
-    line = _line(row, signature)
-    write_below(root, file, text + line)
-    remember_heads(root, chain.policy.project, {name: Head(entry.number, hashlib.sha256(line).hexdigest())}, environ)
+    with locked_audit(project, environ):
+        text, logged = _read_own(root, project, name, environ)
+        latest = logged[-1].entry.policy.version if logged else 0
+        if latest > chain.policy.version:  # another process has made a version since this one looked
+            chain = read_chain(root, environ)
+            if latest > chain.policy.version:
+                refuse(f"ends with version {latest} of the policy, and there is none", chain_name(name))
+            if principal_of(chain.policy, identity) != name:
+                return None
+        entry = Entry.model_validate(
+            {
+                "number": len(logged) + 1,
+                "previous": logged[-1].digest if logged else None,
+                "principal": name,
+                "act": act,
+                "subject": subject,
+                "details": dict(details or {}),
+                "policy": {"version": chain.policy.version, "digest": chain.digest},
+                "at": at if at is not None else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            }
+        )
+        row = entry.to_row()
+        line = _line(row, identity.sign(_signed_bytes(row), signing.namespace_of("audit", project)))
+        if len(line) > _MAX_LINE_BYTES:  # nobody would read the chain any more
+            refuse(f"cannot take an entry of more than {_MAX_LINE_BYTES:,} bytes", chain_name(name), hint="Do less.")
+        write_below(root, chain_name(name), text + line)
+        keep_heads(root, project, {name: Head(entry.number, hashlib.sha256(line).hexdigest())}, environ)
     return entry
+
+
+def check_appendable(root: Path, project: str, principal: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Raises what ``append`` would raise for the chain as it stands: to be asked before an act changes anything."""
+    with locked_audit(project, environ):
+        _read_own(root, project, principal, environ)
 
 
 def chain_name(principal: str) -> str:
@@ -162,9 +178,9 @@ def parse_chain(text: bytes, principal: str) -> list[Logged]:
     if text and not text.endswith(b"\n"):
         refuse("ends in the midst of an entry", name)
     logged: list[Logged] = []
-    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+    for number, line in enumerate(_lines(text), 1):  # one by one: nothing is kept of what follows on a bad one
         place = f"{name}, line {number}"
-        found = _parse_line(line + b"\n", place)
+        found = _parse_line(line, place)
         last = logged[-1] if logged else None
         if found.entry.principal != principal:
             refuse("is of another principal", place)
@@ -186,10 +202,12 @@ def verify_chains(
 
     ``anchors``: the name of a tag, what was signed, the signature. What is wrong are issues: ``audit-altered`` (a chain
     that is not what its owner signed), ``audit-cut`` (shorter than it was, or gone), ``audit-rewritten`` (another than
-    was anchored or seen), ``audit-anchor`` (a tag that is not right), ``audit-gap`` (a policy version that no entry
-    tells of). Chains that are right are remembered. Raises ``TamperError`` for what cannot be read at all,
-    ``AccessError``.
+    was anchored or seen), ``audit-anchor`` (a tag that is not right; a warning for one by somebody who was no admin,
+    which counts for nothing), ``audit-gap`` (a policy version that no entry tells of). Chains that are right are
+    remembered. Raises ``TamperError`` for what cannot be read at all, ``AccessError``.
     """
+    # Before the chains are read: an entry that is added meanwhile is not one that is missing.
+    seen = seen_heads(root, chain.policy.project, environ)
     issues: list[Issue] = []
     whole: dict[str, list[Logged]] = {}
     files: list[str] = []
@@ -209,30 +227,35 @@ def verify_chains(
         except TamperError as error:
             issues.append(_issue("audit-altered", chain_name(principal), error.message, error.hint))
     good: list[str] = []
-    wanted: list[tuple[str, str, Head]] = []
+    wanted: list[tuple[str, str, str, Head]] = []
     for tag, text, signature in anchors:
         try:
             anchor = check_anchor(tag, text, signature, chain)
         except TamperError as error:
             issues.append(_issue("audit-anchor", f"tag {shown(tag)}", error.message, error.hint))
             continue
+        if not anchor.is_by_admin:
+            message = f"was signed by {anchor.principal}, who was no admin then: it says nothing of any chain"
+            hint = f"Ask {anchor.principal} what it is for; delete it (git tag --delete)."
+            issues.append(_issue("audit-anchor", f"tag {shown(tag)}", message, hint, "warning"))
+            continue
         good.append(tag)
-        wanted += [(f"the tag {tag}", principal, head) for principal, head in sorted(anchor.heads.items())]
-    seen = seen_heads(root, chain.policy.project, environ)
-    wanted += [("what you have seen", principal, head) for principal, head in sorted(seen.items())]
+        said = f"; {anchor.principal} signed that tag"
+        wanted += [(f"the tag {tag}", said, principal, head) for principal, head in sorted(anchor.heads.items())]
+    wanted += [("what you have seen", "", principal, head) for principal, head in sorted(seen.items())]
     told: set[str] = set()
-    for by, principal, head in wanted:
+    for by, said, principal, head in wanted:
         name = chain_name(principal)
         if principal in told or (principal in files and principal not in whole):
             continue  # said already
         problem = _against(whole.get(principal, []), head, by)
         if problem is not None:
             told.add(principal)
-            hint = "Take the committed file back (git checkout), or ask who changed it (git log)."
-            issues.append(_issue(problem[0], name, problem[1], hint))
+            hint = RESTORE if by.startswith("the tag") else _seen_hint(seen_path(chain.policy.project, environ))
+            issues.append(_issue(problem[0], name, problem[1] + said, hint))
     right = {principal: logged for principal, logged in whole.items() if principal not in told and logged}
     entries = sorted((one for logged in right.values() for one in logged), key=_by_time)
-    if not issues:
+    if not any(issue.severity == "error" for issue in issues):
         issues += _gaps(chain, entries)
     heads = {principal: Head(len(logged), logged[-1].digest) for principal, logged in right.items()}
     remember_heads(root, chain.policy.project, heads, environ)
@@ -240,22 +263,23 @@ def verify_chains(
 
 
 def anchor_text(chain: Chain, principal: str, heads: Mapping[str, Head]) -> str:
-    """The message of an anchor's tag."""
-    lines = [
-        _ANCHOR_HEAD,
-        "",
-        f"project {chain.policy.project}",
-        f"policy {chain.policy.version} {chain.digest}",
-        f"by {principal}",
-        *(f"head {name} {head.number} {head.digest}" for name, head in sorted(heads.items())),
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    """The message of an anchor's tag. Raises ``AccessError`` for who is no admin: their anchors count for nobody."""
+    if principal not in chain.policy.admins:
+        raise AccessError(
+            f"{principal} is no admin, and only anchors of admins count",
+            subject="audit",
+            hint=f"Ask one of them: {', '.join(chain.policy.admins)}.",
+            grantors=chain.policy.admins,
+        )
+    policy = PolicyOfBuild(version=chain.policy.version, digest=chain.digest)
+    return _anchor_text(chain.policy.project, policy, principal, heads)
 
 
 def check_anchor(tag: str, text: bytes, signature: bytes, chain: Chain) -> Anchor:
     """The anchor that a git tag is: ``text`` are the bytes of the tag object before its signature.
 
-    Raises ``TamperError`` unless a principal of the policy that it names has signed it, by that policy's keys.
+    Raises ``TamperError`` unless it is in its one byte form, and a principal of the policy that it names has signed it,
+    by that policy's keys.
     """
     subject = f"tag {shown(tag)}"
     head, _, message = text.partition(b"\n\n")
@@ -265,25 +289,22 @@ def check_anchor(tag: str, text: bytes, signature: bytes, chain: Chain) -> Ancho
     people: list[str] = []
     heads: dict[str, Head] = {}
     try:
-        first, _, *lines = message.decode("ascii").splitlines()
-        for line in lines:
+        for line in message.decode("ascii").split("\n"):
             kind, *words = line.split(" ")
             if kind == "policy":
                 policies.append(PolicyOfBuild(version=int(words[0]), digest=words[1]))
             elif kind == "by":
-                people.append(words[0])
+                people.append(_PRINCIPAL.validate_python(words[0]))
             elif kind == "head":
-                heads[words[0]] = Head(int(words[1]), words[2])
-            elif line != f"project {chain.policy.project}":
-                raise ValueError
-        if first != _ANCHOR_HEAD or len(policies) != 1 or len(people) != 1:
+                heads[_PRINCIPAL.validate_python(words[0])] = _anchored(int(words[1]), words[2])
+        if _anchor_text(chain.policy.project, policies[0], people[0], heads).encode() != message:
             raise ValueError
     except (ValueError, IndexError):
         refuse("is no anchor of this project's audit", subject, hint="Delete it, or fetch it again.")
-    anchor = Anchor(tag, people[0], policies[0], heads)
-    then = chain.at(anchor.policy.version, anchor.policy.digest)
-    if then is None or anchor.principal not in then.principals:
+    then = chain.at(policies[0].version, policies[0].digest)
+    if then is None or people[0] not in then.principals:
         refuse("names a policy that this project does not have, or somebody whom that does not know", subject)
+    anchor = Anchor(tag, people[0], policies[0], heads, people[0] in then.admins)
     signing.verify(
         text,
         signature,
@@ -293,6 +314,35 @@ def check_anchor(tag: str, text: bytes, signature: bytes, chain: Chain) -> Ancho
         subject=subject,
     )
     return anchor
+
+
+def _anchor_text(project: str, policy: PolicyOfBuild, principal: str, heads: Mapping[str, Head]) -> str:
+    lines = [
+        _ANCHOR_HEAD,
+        "",
+        f"project {project}",
+        f"policy {policy.version} {policy.digest}",
+        f"by {principal}",
+        *(f"head {name} {head.number} {head.digest}" for name, head in sorted(heads.items())),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _anchored(number: int, digest: str) -> Head:
+    if not 1 <= number <= MAX_CHAIN_BYTES:  # an entry has more than one byte
+        raise ValueError
+    return Head(number, _DIGEST.validate_python(digest))
+
+
+def _read_own(root: Path, project: str, principal: str, environ: Mapping[str, str]) -> tuple[bytes, list[Logged]]:
+    """A chain that can be added to, as bytes and as entries. Raises ``TamperError`` where it cannot."""
+    file = chain_name(principal)
+    text = read_below(root, file, MAX_CHAIN_BYTES) or b""
+    logged = parse_chain(text, principal)
+    _check_seen(logged, seen_heads(root, project, environ).get(principal), file, seen_path(project, environ))
+    if len(text) > MAX_CHAIN_BYTES - _MAX_LINE_BYTES:
+        refuse("is full", file, hint=f"Have an admin grant {principal} what they had under another name.")
+    return text, logged
 
 
 def _check_signatures(logged: Sequence[Logged], chain: Chain, name: str) -> None:
@@ -322,10 +372,17 @@ def _check_signatures(logged: Sequence[Logged], chain: Chain, name: str) -> None
             signing.confirm(content, one.signature, key=key, **about)
 
 
-def _check_seen(logged: Sequence[Logged], head: Head | None, name: str) -> None:
+def _check_seen(logged: Sequence[Logged], head: Head | None, name: str, path: Path) -> None:
     problem = None if head is None else _against(logged, head, "what you have seen")
     if problem is not None:
-        refuse(problem[1], name)
+        refuse(problem[1], name, hint=_seen_hint(path))
+
+
+def _seen_hint(path: Path) -> str:
+    return (
+        f"{RESTORE} If it was you who dropped entries that were never committed, and they are gone, delete {path}: "
+        "what is there counts as seen then. Whoever saw more will notice."
+    )
 
 
 def _against(logged: Sequence[Logged], head: Head, by: str) -> tuple[str, str] | None:
@@ -358,8 +415,9 @@ def _gaps(chain: Chain, entries: Sequence[Logged]) -> list[Issue]:
     ]
 
 
-def _issue(code: str, file: str, message: str, hint: str) -> Issue:
-    return Issue(code=code, file=file, message=message.removeprefix(f"{file} ").removeprefix(f"{file}, "), hint=hint)
+def _issue(code: str, file: str, message: str, hint: str, severity: Severity = "error") -> Issue:
+    told = message.removeprefix(f"{file} ").removeprefix(f"{file}, ")
+    return Issue(code=code, severity=severity, file=file, message=told, hint=hint)
 
 
 def _line(row: Mapping[str, object], signature: str) -> bytes:
@@ -368,6 +426,15 @@ def _line(row: Mapping[str, object], signature: str) -> bytes:
 
 def _signed_bytes(row: Mapping[str, object]) -> bytes:
     return canonical_json(dict(row)).encode()
+
+
+def _lines(text: bytes) -> Iterator[bytes]:
+    """The lines, each with its line feed. ``text`` ends with one, or is empty."""
+    start = 0
+    while start < len(text):
+        end = text.index(b"\n", start) + 1
+        yield text[start:end]
+        start = end
 
 
 def _parse_line(line: bytes, place: str) -> Logged:

@@ -102,6 +102,7 @@ class ProjectKeys(Secret):
         """The keys of a sealed snapshot. Raises ``AccessError`` that says who could grant it, ``TamperError``."""
         self._check_project(seals)
         self._check_identity(f"{seals.stage} is sealed (domain {seals.domain}, epoch {seals.epoch})", seals.stage)
+        self._check_present(seals)
         return self._seal(seals.domain, seals.epoch, seals.padding, seals.stage)
 
     def facet(self, seals: Seals, name: str) -> DomainSeal | None:
@@ -121,6 +122,7 @@ class ProjectKeys(Secret):
     def check(self, seals: Seals, document: bytes) -> None:
         """Whether a builder of the stage signed just this ``snapshot.json``, and no later one was seen (``statement``).
 
+        Of the past: whether they did before they were a builder no more, so ``statements`` is asked for policies too.
         Raises ``TamperError`` with the reason, ``AccessError``.
         """
         self._check_project(seals)
@@ -252,6 +254,19 @@ class ProjectKeys(Secret):
                 self._keyrings[domain] = read_keyring(self._root, self.identity, policy, domain)
             return self._keyrings[domain]
 
+    def _check_present(self, seals: Seals) -> None:
+        """Raises ``AccessError`` for who reads what is built of the stage now, and not what was built before that."""
+        policy, name = self.policy, self.principal
+        wanted = seal_wanted(policy, seals.stage)
+        if name is None or wanted is None or seals.domain not in policy.domains:
+            return
+        if name in policy.domains[wanted[0]].readers and name not in policy.domains[seals.domain].readers:
+            raise AccessError(
+                f"This {seals.stage} was sealed before {name} could read it, and stays closed to them",
+                subject=seals.stage,
+                hint="Fetch what was built since (git pull, then dvc pull), or have somebody build it: dvc repro.",
+            )
+
     def _check_identity(self, why: str, subject: str) -> None:
         """Raises ``AccessError`` where nobody usable asks, with who could grant it."""
         try:
@@ -261,7 +276,7 @@ class ProjectKeys(Secret):
             raise AccessError(
                 f"{why}. {error.message}",
                 subject=subject,
-                hint=f"{error.hint} An admin could grant it: {', '.join(admins)}.",
+                hint=f"An admin could grant it: {', '.join(admins)}. But first: {error.hint}",
                 grantors=admins,
             ) from error
 

@@ -16,6 +16,9 @@ from dsetkit.spec.policy import DomainName, ProjectId, StageName
 PRINCIPAL_URN = "urn:dsetkit:principal:"
 """How the ids of builders begin."""
 
+MAX_VERSION = 2**53
+"""Of a snapshot or a policy: no larger integer is read alike everywhere (RFC 8259, section 6)."""
+
 
 class Sha256(Document):
     """A DigestSet of in-toto."""
@@ -33,7 +36,7 @@ class Subject(Document):
 class PolicyOfBuild(Document):
     """The policy that a snapshot was built under."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MAX_VERSION)
     digest: Digest
 
 
@@ -42,12 +45,12 @@ class BuildParameters(Document):
 
     project: ProjectId
     stage: StageName
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MAX_VERSION)
     """1, 2, ...: one more whenever the snapshot is another."""
     policy: PolicyOfBuild
     domain: DomainName | None = None
     """Whose data key seals it; none where it is plain."""
-    epoch: int | None = Field(default=None, ge=1)
+    epoch: int | None = Field(default=None, ge=1, le=MAX_VERSION)
 
 
 class BuildDefinition(Document):

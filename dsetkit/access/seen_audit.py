@@ -6,9 +6,10 @@ write to the repository can cut its end off. Who saw more entries before, or oth
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -61,10 +62,12 @@ def seen_heads(root: Path, project: str, environ: Mapping[str, str] = os.environ
     return {} if seen is None else {who: Head(head.number, head.digest) for who, head in seen.heads.items()}
 
 
-def remember_heads(
-    root: Path, project: str, heads: Mapping[str, Head], environ: Mapping[str, str] = os.environ
-) -> None:
-    """Remembers heads that were verified; never a lower one. Raises like ``seen_heads``, ``StorageError``."""
+@contextlib.contextmanager
+def locked_audit(project: str, environ: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """One at a time, of all threads and processes of this user: who adds to a chain, and who remembers how far it goes.
+
+    Waits for the others; not to be held twice by one thread. Raises ``AccessError``, ``StorageError``.
+    """
     folder = state_folder(environ)
     lock = folder / f"audit/{project}.lock"
     with written(lock):
@@ -72,13 +75,35 @@ def remember_heads(
         lock.parent.mkdir(exist_ok=True, mode=0o700)
         number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(number, "rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        known = seen_heads(root, project, environ)
-        grown = {who: head for who, head in heads.items() if who not in known or head.number > known[who].number}
-        if grown:
-            rows = {who: head._asdict() for who, head in {**known, **grown}.items()}
-            seen = _SeenAudit.model_validate({"project": project, "heads": rows})
-            write_atomic(folder / _name(project), document_text(seen))
+        with written(lock):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)  # not by closing alone: a process forked meanwhile has the file open too
+
+
+def remember_heads(
+    root: Path, project: str, heads: Mapping[str, Head], environ: Mapping[str, str] = os.environ
+) -> None:
+    """Remembers heads that were verified; never a lower one. Raises like ``seen_heads``, ``StorageError``."""
+    with locked_audit(project, environ):
+        keep_heads(root, project, heads, environ)
+
+
+def keep_heads(root: Path, project: str, heads: Mapping[str, Head], environ: Mapping[str, str] = os.environ) -> None:
+    """``remember_heads`` for who holds ``locked_audit``."""
+    known = seen_heads(root, project, environ)
+    grown = {who: head for who, head in heads.items() if who not in known or head.number > known[who].number}
+    if grown:
+        rows = {who: head._asdict() for who, head in {**known, **grown}.items()}
+        seen = _SeenAudit.model_validate({"project": project, "heads": rows})
+        write_atomic(state_folder(environ) / _name(project), document_text(seen))
+
+
+def seen_path(project: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file of what this user has seen of the chains of a project."""
+    return state_folder(environ) / _name(project)
 
 
 def _name(project: str) -> str:

@@ -15,27 +15,33 @@ believed when
 - unless it is of the past, its signer is a builder *now* as well, with a key that is still theirs, or this user
   believed the very same before. Who is a builder no more cannot make a new one by naming an old policy; what they
   signed before is signed again by one who is (``dsetkit sign``), or built again;
-- unless it is of the past, its version is not below what this user has seen of the stage, nor another so numbered.
+- unless it is of the past, its version is not below what this user has seen of the stage, nor another so numbered,
+  nor out of all measure above it (``trust.MAX_STEP``).
 
-*Past* is what a revision of git leads to, by a caller who asked for that revision: then the policy of its time decides,
-and it is as true as the git history (signed tags) that leads to it. A stage that is plain is signed by admins.
+*Past* is what a revision of git leads to, by a caller who asked for that revision. Its version is free then, and who
+signed it may have been revoked since. But git must say that it was there first: the revision has the policy that the
+statement names, and the statement came before the first policy by which its signer builds no more (``history`` reads
+``access/policy/`` as the statement met it). So it is as true as the git history (signed tags) that leads to it, and
+nobody signs new things for the past on top of their revocation. A stage that is plain is signed by admins.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from dsetkit.access import signing
 from dsetkit.access.files import document_text, parse_document, read_below, refuse, shown, write_below
 from dsetkit.access.identity import Identity
-from dsetkit.access.policy import Chain
-from dsetkit.access.provenance import PRINCIPAL_URN, Statement
+from dsetkit.access.policy import FOLDER as POLICIES
+from dsetkit.access.policy import MAX_POLICY_BYTES, Chain
+from dsetkit.access.provenance import MAX_VERSION, PRINCIPAL_URN, Statement
 from dsetkit.access.rules import facets_of, principal_of, rule_of, seal_wanted
-from dsetkit.access.trust import SeenStage, Trust
-from dsetkit.errors import AccessError
+from dsetkit.access.trust import MAX_STEP, SeenStage, Trust
+from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.policy import AccessPolicy, check_stage
 
 FOLDER = "signatures"
@@ -95,6 +101,20 @@ def read_statement(read: Read, stage: str) -> Signed | None:
     return Signed(parse_document(Statement, text, name), text, signature)
 
 
+def standing_statement(chain: Chain, read: Read, stage: str) -> Statement | None:
+    """The stored statement of a stage that somebody signed who built it by the policy that it names; else None.
+
+    That is what the next statement counts on from. Whether it is about what stands, and the newest, is not asked here.
+    Raises ``AccessError`` where there is no ``ssh-keygen``.
+    """
+    with suppress(TamperError):  # half of one, or nobody's: it is replaced
+        signed = read_statement(read, stage)
+        if signed is not None:
+            _check_authentic(chain, signed, stage, subject_name(stage))
+            return signed.statement
+    return None
+
+
 def make_statement(
     chain: Chain,
     identity: Identity,
@@ -117,7 +137,8 @@ def make_statement(
     ``sealed`` is domain and epoch; ``inputs`` the SHA-256 of the ``snapshot.json`` of each stage it was built of;
     ``params`` the digest of the params it read; ``subject`` what it is about, where not ``subject_name(stage)``.
 
-    Raises ``AccessError`` for who is no builder of the stage, and for what is not sealed as the policy says.
+    Raises ``AccessError`` for who is no builder of the stage, and for what is not sealed as the policy says;
+    ``TamperError`` where somebody has signed the highest version there can be.
     """
     policy = chain.policy
     signer = principal_of(policy, identity)
@@ -134,7 +155,7 @@ def make_statement(
             f"{stage} is not sealed as the policy says now", subject=stage, hint="Build it again: dvc repro."
         )
     digest = hashlib.sha256(document).hexdigest()
-    version = _next_version(digest, before, seen)
+    version = _next_version(stage, digest, before, seen)
     row = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [_subject(subject or subject_name(stage), digest)],
@@ -160,12 +181,23 @@ def make_statement(
     return Statement.model_validate(row)
 
 
-def _next_version(digest: str, before: Statement | None, seen: SeenStage | None) -> int:
+def _next_version(stage: str, digest: str, before: Statement | None, seen: SeenStage | None) -> int:
     said = [] if before is None else [(before.parameters.version, before.digest)]
-    highest = max(said + ([] if seen is None else [(seen.version, seen.digest)]), default=None)
-    if highest is None:
+    if seen is not None:  # what is out of all measure above it is believed by nobody who saw the same
+        said = [(seen.version, seen.digest), *(one for one in said if one[0] <= seen.version + MAX_STEP)]
+    if not said:
         return 1
-    return highest[0] if highest[1] == digest else highest[0] + 1
+    version, known = max(said)
+    if known == digest:
+        return version
+    if version >= MAX_VERSION:
+        refuse(
+            f"is version {version} already, and there is none above: somebody signed it so",
+            stage,
+            hint="See docs/threat-model.md, 'Signatures, and old things put back': have a builder sign it who has seen "
+            "its right version.",
+        )
+    return version + 1
 
 
 def write_statement(root: Path, statement: Statement, identity: Identity) -> None:
@@ -192,27 +224,16 @@ def check_statement(
     """The believed statement about ``document``, a stage's ``snapshot.json``; remembered unless ``is_past``.
 
     ``sealed`` is the domain and epoch that ``document`` says, ``facets`` those of each facet; ``read`` reads what is in
-    ``signatures/``; for ``subject`` see ``make_statement``. Raises ``TamperError`` with the reason: not signed, wrongly
-    signed, altered, of another stage, older.
+    ``signatures/``, and with ``is_past`` ``access/policy/`` as the statement met it; for ``subject`` see
+    ``make_statement``. Raises ``TamperError`` with the reason: not signed, wrongly signed, altered, of another stage,
+    older.
     """
     name = statement_name(stage)
     signed = read_statement(read, stage)
     if signed is None:
         refuse("is not signed", stage, hint=_SIGN)
-    statement = signed.statement
-    parameters = statement.parameters
-    if (parameters.project, parameters.stage) != (chain.policy.project, stage):
-        refuse("is about another project or stage", name)
-    if statement.subject[0].name != (subject or subject_name(stage)):
-        refuse("is about another file", name)
-    then = chain.at(parameters.policy.version, parameters.policy.digest)
-    if then is None:
-        refuse(
-            f"names a policy, version {parameters.policy.version}, that this project does not have",
-            name,
-            hint="Fetch the newest policy (git pull); if it stays so, ask who signed it.",
-        )
-    signer = _check_signer(signed, then, name)
+    statement, parameters = signed.statement, signed.statement.parameters
+    then, signer = _check_authentic(chain, signed, stage, subject or subject_name(stage))
     digest = hashlib.sha256(document).hexdigest()
     if statement.digest != digest:
         refuse(
@@ -223,13 +244,17 @@ def check_statement(
     if (parameters.domain, parameters.epoch) != (sealed or (None, None)) or sealed != seal_wanted(then, stage):
         refuse("is not sealed in the domain and epoch of the policy that it was signed under", stage)
     _check_facets(then, stage, facets)
-    if not is_past:
-        seen = trust.seen
-        known = None if seen is None else seen.stages.get(stage)
-        if known is None or (known.version, known.digest) != (parameters.version, digest):
-            trust.check_snapshot(stage, parameters.version, digest)
-            _check_still_builder(signed, chain.policy, name)
-        trust.remember_snapshot(stage, parameters.version, digest)
+    seen = trust.seen
+    known = None if seen is None else seen.stages.get(stage)
+    is_known = known is not None and (known.version, known.digest) == (parameters.version, digest)
+    if is_past:
+        if not is_known:
+            _check_of_its_time(signed, chain, read, name)
+        return statement
+    if not is_known:
+        trust.check_snapshot(stage, parameters.version, digest)
+        _check_still_builder(signed, chain.policy, name)
+    trust.remember_snapshot(stage, parameters.version, digest)
     return statement
 
 
@@ -245,8 +270,21 @@ def _check_facets(policy: AccessPolicy, stage: str, facets: Mapping[str, tuple[s
         refuse(f"has no facet {min(lacking)}, which the policy it was signed under keeps apart", stage)
 
 
-def _check_signer(signed: Signed, policy: AccessPolicy, name: str) -> str:
-    signer, stage = signed.statement.signer, signed.statement.parameters.stage
+def _check_authentic(chain: Chain, signed: Signed, stage: str, subject: str) -> tuple[AccessPolicy, str]:
+    """The policy that a statement of a stage names, and who signed it, a builder by that. Raises ``TamperError``."""
+    name, parameters = statement_name(stage), signed.statement.parameters
+    if (parameters.project, parameters.stage) != (chain.policy.project, stage):
+        refuse("is about another project or stage", name)
+    if signed.statement.subject[0].name != subject:
+        refuse("is about another file", name)
+    policy = chain.at(parameters.policy.version, parameters.policy.digest)
+    if policy is None:
+        refuse(
+            f"names a policy, version {parameters.policy.version}, that this project does not have",
+            name,
+            hint="Fetch the newest policy (git pull); if it stays so, ask who signed it.",
+        )
+    signer = signed.statement.signer
     if signer not in builders_of(policy, stage):
         refuse(f"is signed by {shown(signer)}, who was no builder of {stage}", name, hint=_SIGN)
     signing.verify(
@@ -257,18 +295,46 @@ def _check_signer(signed: Signed, policy: AccessPolicy, name: str) -> str:
         keys=policy.principals[signer].ssh,
         subject=signature_name(stage),
     )
-    return signer
+    return policy, signer
 
 
 def _check_still_builder(signed: Signed, policy: AccessPolicy, name: str) -> None:
-    signer, stage = signed.statement.signer, signed.statement.parameters.stage
-    key = signing.parse_signature(signed.signature, name).key
-    if signer not in builders_of(policy, stage) or key not in policy.principals[signer].ssh:
+    if not _builds(signed, policy):
         refuse(
-            f"is signed by {signer}, who is a builder of {stage} no more, or not with that key",
+            f"is signed by {signed.statement.signer}, who is a builder of {signed.statement.parameters.stage} no more, "
+            "or not with that key",
             name,
             hint="Have a builder look at it and sign it again (dsetkit sign), or build it again (dvc repro).",
         )
+
+
+def _check_of_its_time(signed: Signed, chain: Chain, read: Read, name: str) -> None:
+    """Of the past: whether the signer is a builder still, or signed before they were none, as far as git says."""
+    if _builds(signed, chain.policy):
+        return
+    number = signed.statement.parameters.policy.version
+    end = next(policy.version for policy in chain.versions[number:] if not _builds(signed, policy))
+    its_own, later = (read(f"{POLICIES}/{version}.json", MAX_POLICY_BYTES) for version in (number, end))
+    if its_own is None or hashlib.sha256(its_own).hexdigest() != chain.digests[number - 1]:
+        refuse(
+            f"is signed by {signed.statement.signer}, who builds no more, and came before the policy that it names",
+            name,
+            hint="Open a later revision, or a version that a builder of today signed.",
+        )
+    if later is not None:  # in whatever form: a policy that only waited then is one too many, not one too few
+        refuse(
+            f"is signed by {signed.statement.signer}, and came when version {end} of the policy was there, by which "
+            "they build no more, or not with that key",
+            name,
+            hint="Open a revision from before that, or a version that a builder of today signed.",
+        )
+
+
+def _builds(signed: Signed, policy: AccessPolicy) -> bool:
+    """Whether who signed it is a builder by a policy, with the key they used. The signature was checked before."""
+    signer, stage = signed.statement.signer, signed.statement.parameters.stage
+    key = signing.parse_signature(signed.signature, signature_name(stage)).key
+    return signer in builders_of(policy, stage) and key in policy.principals[signer].ssh
 
 
 def _subject(name: str, digest: str) -> dict[str, object]:

@@ -34,6 +34,10 @@ from dsetkit.storage.atomic import write_atomic, written
 STATE_VARIABLE = "DSETKIT_STATE"
 """Names the folder of what this user has seen."""
 
+MAX_STEP = 1_000_000
+"""How far above the version that was seen the next may be. No stage is built so often between two looks; without this,
+one builder who signs the highest number there is would leave none for those who sign after them."""
+
 _MAX_BYTES = 4 * 1024 * 1024
 
 _Seen = TypeVar("_Seen", bound=Document)
@@ -113,7 +117,8 @@ class Trust:
             self._store(SeenProject(project=self.project, first=digests[0], stages=stages, **last))
 
     def check_snapshot(self, stage: str, version: int, digest: str) -> None:
-        """Raises ``TamperError`` where this user has believed a later snapshot of the stage, or another so numbered."""
+        """Raises ``TamperError`` where this user has believed a later snapshot of the stage, or another so numbered, or
+        one that is more than ``MAX_STEP`` versions before."""
         seen = self._load()
         if seen is not None:
             self._check_stage(seen, stage, version, digest)
@@ -140,13 +145,15 @@ class Trust:
             refuse(
                 f"ends at version {len(digests)}, and you have seen version {seen.version}: an older one was put back",
                 "access/policy",
-                hint="Fetch the newest (git pull), or ask an admin.",
+                hint="Fetch the newest (git pull). Where none is newer, and an admin says that it is right (it came "
+                f"back from a backup), delete {self._path}: then you trust what is there at first sight.",
             )
         if digests[seen.version - 1] != seen.digest:
             refuse(
                 f"has another version {seen.version} than the one you have seen ({seen.digest})",
                 "access/policy",
-                hint="Ask the admins which of the two is theirs.",
+                hint="Ask the admins which of the two is theirs. If it is this one, delete "
+                f"{self._path}: then you trust what is there at first sight.",
             )
 
     def _check_stage(self, seen: SeenProject, stage: str, version: int, digest: str) -> None:
@@ -158,6 +165,13 @@ class Trust:
                 f"is version {version}, and you have seen version {known.version}: an older one was put back",
                 stage,
                 hint="Fetch the newest (git pull, dvc pull); to look at an old one, open it by its revision.",
+            )
+        if version > known.version + MAX_STEP:
+            refuse(
+                f"is version {version}, and you have seen version {known.version}: nobody builds so many in between",
+                stage,
+                hint="Ask who signed it (git log signatures/), and have a builder who has seen the stage before sign "
+                "what is right: dsetkit sign.",
             )
         if version == known.version and digest != known.digest:
             refuse(

@@ -24,16 +24,18 @@ _MAX_BYTES = 1024 * 1024
 def read_anchors(root: Path) -> list[tuple[str, bytes, bytes]]:
     """Name, signed bytes and signature of each anchor's tag, by number; the signature may be empty.
 
-    A light tag (no object of its own) has no bytes at all. Raises ``StorageError`` where git fails.
+    A light tag (no object of its own), and one that is too large, has no bytes at all. Raises ``StorageError`` where
+    git fails.
     """
     names = (git(root, "tag", "--list", f"{PREFIX}*") or "").split()
     numbered = sorted((int(found[1]), name) for name in names if (found := _TAG.match(name)))
     anchors = []
     for _, name in numbered:
-        if git(root, "cat-file", "-t", f"refs/tags/{name}") != "tag":
+        said = git(root, "cat-file", "--batch-check=%(objecttype) %(objectsize)", text=f"refs/tags/{name}") or ""
+        if not said.startswith("tag ") or int(said.removeprefix("tag ")) > _MAX_BYTES:
             anchors.append((name, b"", b""))
             continue
-        data = _bytes(root, "cat-file", "tag", f"refs/tags/{name}")[:_MAX_BYTES]
+        data = _bytes(root, "cat-file", "tag", f"refs/tags/{name}")
         text, begin, rest = data.rpartition(_BEGIN)
         anchors.append((name, text, begin + rest) if begin else (name, data, b""))
     return anchors

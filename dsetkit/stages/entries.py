@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
 
-from dsetkit.access.files import read_below, write_below
+from dsetkit.access.files import read_below, refuse, write_below
 from dsetkit.access.policy import read_chain
 from dsetkit.access.rules import facets_of, rule_of
-from dsetkit.errors import AccessError, UsageError
+from dsetkit.errors import AccessError, TamperError, UsageError
 from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy
 from dsetkit.stages.sealed import STAGES
 from dsetkit.stages.yaml_documents import free_end, load_yaml, save_yaml
@@ -32,6 +35,10 @@ UNDECIDED = "undecided"
 
 _COMMAND = re.compile(r"dsetkit\s+(ingest|clean|augment|report)\b")
 _STAGE_OF = {"ingest": "raw/${key}", "clean": "cleaned", "augment": "augmented", "report": "report"}
+_MAX_BYTES = 1024 * 1024
+_MAX_DEPTH = 8
+"""Five are used: the file, an entry, its facets, one of them, its columns."""
+_ANEW = "Write it anew: dsetkit access finish; then dvc repro."
 _HEAD = "What seals each stage, for DVC. Written by dsetkit access; in doubt: dsetkit access finish"
 
 
@@ -39,13 +46,14 @@ def check_entry(root: Path, policy: AccessPolicy, stage: str) -> None:
     """Refuses to build a stage where DVC goes by something else than the policy says.
 
     Each source of ``params.yaml`` has an entry (``raw/blood``), be its rule its own or that of ``raw``. Raises
-    ``AccessError`` where ``access/stages.yaml`` lacks the stage's entry or has another.
+    ``AccessError`` where ``access/stages.yaml`` lacks the stage's entry or has another, ``TamperError`` where it is no
+    file that dsetkit wrote.
     """
     if _read_entries(root).get(stage) != entry_of(policy, stage):
         raise AccessError(
             f"{STAGES} does not say of {stage} what the policy says",
             subject=stage,
-            hint="Write it anew: dsetkit access finish; then dvc repro.",
+            hint=_ANEW,
         )
 
 
@@ -76,24 +84,27 @@ def entry_of(policy: AccessPolicy, stage: str) -> Any:
 
 
 def write_entries(root: Path, policy: AccessPolicy) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Derives ``access/stages.yaml`` and the dependencies in ``dvc.yaml``.
+    """Derives ``access/stages.yaml``, whatever is there, and the dependencies in ``dvc.yaml``.
 
     Gives the stages whose entry is another now, and the files that were written. Raises ``ParamsError``,
-    ``StorageError``.
+    ``UsageError`` for a ``dvc.yaml`` that cannot be edited, ``StorageError``.
     """
-    before = _read_entries(root)
+    before = _known_entries(root)
     sources = load_yaml(root / "params.yaml").get("sources") if (root / "params.yaml").is_file() else None
     names = sorted(sources) if isinstance(sources, Mapping) else []
     entries = {stage: entry_of(policy, stage) for stage in (*(f"raw/{name}" for name in names), *PROJECT_STAGES[1:])}
     files = []
-    if before != entries:
+    if before is None or before != entries:
         document = CommentedMap(entries)
         document.yaml_set_start_comment(_HEAD)
         save_yaml(root / STAGES, document)
         files.append(STAGES)
-    if _depend(root / "dvc.yaml"):
-        files.append("dvc.yaml")
-    changed = tuple(stage for stage, entry in entries.items() if before.get(stage, PLAIN) != entry)
+    try:
+        if _depend(root / "dvc.yaml"):
+            files.append("dvc.yaml")
+    except RecursionError:
+        raise UsageError("dvc.yaml has aliases within aliases, too deep", hint="Take them out of it.") from None
+    changed = tuple(stage for stage, entry in entries.items() if (before or {}).get(stage, PLAIN) != entry)
     return changed, tuple(files)
 
 
@@ -107,34 +118,60 @@ def built(root: Path) -> list[str]:
     """The stages that DVC has recorded as built (``dvc.lock``), sorted."""
     path = root / "dvc.lock"
     stages = load_yaml(path).get("stages") if path.is_file() else None
-    outs = [
-        str(out.get("path"))
-        for node in (stages.values() if isinstance(stages, Mapping) else ())
-        for out in (node.get("outs") or ())
-    ]
+    nodes = [node for node in (stages.values() if isinstance(stages, Mapping) else ()) if isinstance(node, Mapping)]
+    lists = [node.get("outs") for node in nodes]
+    found = [out for outs in lists if isinstance(outs, list) for out in outs if isinstance(out, Mapping)]
+    outs = [out["path"] for out in found if isinstance(out.get("path"), str)]
     names = {"report" if out.startswith("reports/") else out.removeprefix("data/") for out in outs}
     return sorted(name for name in names if name in PROJECT_STAGES or name.startswith("raw/"))
 
 
 def built_plain(root: Path) -> list[str]:
     """Those of ``built`` that are not known to have been sealed: their entry was none, or said that they are plain."""
-    entries = _read_entries(root)
+    entries = _known_entries(root) or {}
     return [stage for stage in built(root) if entries.get(stage, PLAIN) == PLAIN]
 
 
+def _known_entries(root: Path) -> dict[str, Any] | None:
+    """``_read_entries``; None where the file is none that dsetkit wrote: it says nothing, and is written anew."""
+    try:
+        return _read_entries(root)
+    except TamperError:
+        return None
+
+
 def _read_entries(root: Path) -> dict[str, Any]:
-    path = root / STAGES
-    if not path.is_file() or path.is_symlink():
+    """Stage → entry; none where there is no file. Raises ``TamperError`` for one that dsetkit cannot have written."""
+    try:
+        data = read_below(root, STAGES, _MAX_BYTES)
+    except TamperError as error:
+        raise TamperError(error.message, subject=STAGES, hint=_ANEW) from None
+    if data is None:
         return {}
-    return {str(name): _simple(value) for name, value in load_yaml(path).items()}
+    try:
+        text = data.decode()
+        _check_small(text)
+        entries = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, TypeError, RecursionError):
+        refuse("cannot be read as YAML", STAGES, hint=_ANEW)
+    if not isinstance(entries, dict):
+        refuse("is not a mapping of stages to entries", STAGES, hint=_ANEW)
+    return entries
 
 
-def _simple(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _simple(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_simple(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+def _check_small(text: str) -> None:
+    """Refuses YAML that unfolds to more than its text: aliases (a thousand million values in 300 bytes), tags, depth.
+
+    Nothing of it is built yet. Raises ``TamperError``, and what the parser raises.
+    """
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        is_plain = not isinstance(event, AliasEvent) and not getattr(event, "anchor", None)
+        has_tag = getattr(event, "ctag", None) is not None
+        has_directive = isinstance(event, DocumentStartEvent) and bool(event.version or event.tags)
+        if not is_plain or has_tag or has_directive or depth > _MAX_DEPTH:
+            refuse("has anchors, tags or depths that dsetkit never writes there", STAGES, hint=_ANEW)
 
 
 def _depend(path: Path) -> bool:
@@ -160,7 +197,7 @@ def _depend(path: Path) -> bool:
         if not isinstance(params, list):
             raise UsageError(f"{path.name} has params that are no list", hint="Write them as a list, as DVC asks.")
         known = next((item for item in params if isinstance(item, CommentedMap) and STAGES in item), None)
-        if known is not None and list(known[STAGES] or []) == [wanted]:
+        if known is not None and known[STAGES] == [wanted]:
             continue
         has_changed = True
         if known is not None:
@@ -186,11 +223,11 @@ def write_mark(root: Path, stage: str) -> None:
 
 def _keep_mark(body: CommentedMap, stage: str) -> bool:
     """Lets a stage of ``dvc.yaml`` have its mark as an output; whether it had it not."""
-    outs = body.setdefault("outs", CommentedSeq())
+    outs, mark = body.setdefault("outs", CommentedSeq()), mark_of(stage)
     if not isinstance(outs, list):
         raise UsageError("dvc.yaml has outs that are no list", hint="Write them as a list, as DVC asks.")
-    if any(mark_of(stage) in ([item] if isinstance(item, str) else item) for item in outs):
+    if any(item == mark or (isinstance(item, CommentedMap) and mark in item) for item in outs):
         return False
     free_end(body, "outs")
-    outs.append(CommentedMap({mark_of(stage): CommentedMap({"cache": False, "persist": True})}))
+    outs.append(CommentedMap({mark: CommentedMap({"cache": False, "persist": True})}))
     return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from dsetkit.storage.atomic import write_atomic
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 4 * 1024 * 1024
+MAX_VALUES = 1_000_000
 
 
 def load_yaml(path: Path) -> CommentedMap:
@@ -46,7 +48,7 @@ def load_yaml(path: Path) -> CommentedMap:
         problem = error.problem or "it cannot be parsed"
         hint = "Mend the line; nesting is by spaces, never by tabs."
         raise ParamsError(f"{path.name}{place}: not valid YAML: {problem}", file=str(path), hint=hint) from error
-    except (YAMLError, RecursionError, ValueError) as error:
+    except (YAMLError, RecursionError, ValueError, TypeError) as error:  # a list as a key is a type error of ruamel's
         raise ParamsError(f"{path.name}: not valid YAML: {error}", file=str(path), hint="Mend the file.") from error
     if document is None:
         return CommentedMap()
@@ -101,7 +103,12 @@ def load_document(path: Path, model: type[Model]) -> Model:
 
     Raises ``ParamsError`` that names each wrong place, and the nearest known name of an unknown one.
     """
-    plain = _plain(load_yaml(path))
+    try:
+        plain = _plain(load_yaml(path), itertools.count())
+    except (ValueError, RecursionError) as error:
+        raise ParamsError(
+            f"{path.name}: {error}", file=str(path), hint="Take anchors (&) and aliases (*) out of it."
+        ) from error
     try:
         return model.model_validate(plain)
     except ValidationError as error:
@@ -131,12 +138,18 @@ _Representer.add_representer(
 )
 
 
-def _plain(value: Any) -> Any:
-    """Round-trip types as plain ones, which is what a document is checked as."""
+def _plain(value: Any, count: Iterator[int]) -> Any:
+    """Round-trip types as plain ones, which is what a document is checked as.
+
+    ``count`` says how many values there were so far. Raises ``ValueError`` where aliases unfold to more than
+    ``MAX_VALUES``, or a value is within itself.
+    """
+    if next(count) >= MAX_VALUES:
+        raise ValueError(f"with all aliases unfolded it has more than {MAX_VALUES:,} values, or is within itself")
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, count) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, count) for item in value]
     if isinstance(value, bool) or value is None:
         return value
     for kind in (int, float, str):

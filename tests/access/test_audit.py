@@ -4,6 +4,9 @@ import hashlib
 import json
 import random
 import shutil
+import threading
+import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +17,9 @@ from hypothesis import strategies as st
 
 from dsetkit.access import audit
 from dsetkit.access.identity import Identity
+from dsetkit.access.policy import write_next
 from dsetkit.access.wanted import WantedStage
-from dsetkit.errors import TamperError
+from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.base import canonical_json
 
 AT = "2030-01-02T03:04:05Z"
@@ -163,19 +167,22 @@ def test_attacks_are_found(log: Log, name: str) -> None:
     assert (code in log.codes(as_other=True)) is is_found_by_all
 
 
-def test_what_one_user_has_not_seen_an_anchor_tells(log: Log) -> None:
+def tagged(log: Log, signer: str, principal: str, heads: str | None = None) -> tuple[str, bytes, bytes]:
+    """An anchor with the heads that there are, or with others in their place."""
     chain = log.team.chain  # type: ignore[attr-defined]
-    found = audit.verify_chains(log.root, chain, (), log.environ)
+    text = audit.anchor_text(chain, "ada", audit.verify_chains(log.root, chain, (), log.environ).heads)
+    text = text.replace("\nby ada\n", f"\nby {principal}\n")
+    if heads is not None:
+        text = text[: text.index("head ")] + heads
+    data = f"object {'0' * 40}\ntype commit\ntag dsetkit-audit-1\ntagger x <x> 1 +0000\n\n{text}".encode()
+    return "dsetkit-audit-1", data, log.people[signer].sign(data, "git").encode()
 
-    def tag(name: str, signer: str, principal: str) -> tuple[str, bytes, bytes]:
-        head = f"object {'0' * 40}\ntype commit\ntag {name}\ntagger x <x> 1 +0000\n\n"
-        text = (head + audit.anchor_text(chain, principal, found.heads)).encode()
-        return name, text, log.people[signer].sign(text, "git").encode()
 
-    good = tag("dsetkit-audit-1", "ada", "ada")
+def test_what_one_user_has_not_seen_an_anchor_tells(log: Log) -> None:
+    good = tagged(log, "ada", "ada")
     assert log.codes(as_other=True, anchors=[good]) == []
-    assert log.codes(anchors=[tag("dsetkit-audit-1", "bob", "ada")]) == ["audit-anchor"]
-    assert log.codes(anchors=[tag("dsetkit-audit-1", "mallory", "mallory")]) == ["audit-anchor"]
+    assert log.codes(anchors=[tagged(log, "bob", "ada")]) == ["audit-anchor"]
+    assert log.codes(anchors=[tagged(log, "mallory", "mallory")]) == ["audit-anchor"]
     assert log.codes(anchors=[("dsetkit-audit-2", *good[1:])]) == ["audit-anchor"]
     assert log.codes(anchors=[(good[0], good[1].replace(b"head ada 5", b"head ada 4"), good[2])]) == ["audit-anchor"]
     assert log.codes(anchors=[(good[0], good[1], b"")]) == ["audit-anchor"]
@@ -183,6 +190,127 @@ def test_what_one_user_has_not_seen_an_anchor_tells(log: Log) -> None:
     assert log.codes(as_other=True, anchors=[good]) == ["audit-cut"]
     rewritten_by(log, "ada", 6)
     assert log.codes(as_other=True, anchors=[good]) == ["audit-rewritten"]
+
+
+D = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        f"head nobody 0 {D}\n",
+        f"head ada -1000000 {D}\n",
+        f"head ada {2**63} {D}\n",
+        f"head ada {'9' * 5000} {D}\n",
+        f"head ada 05 {D}\n",
+        f"head ada 5 {'A' * 64}\n",
+        f"head ada 5 {D[1:]}\n",
+        f"head ../x 5 {D}\n",
+        f"head ada 4 {D}\nhead ada 5 {D}\n",
+        f"head bob 1 {D}\nhead ada 1 {D}\n",
+        f"head ada 1 {D} x\n",
+        f"head ada 1 {D}\x0bhead bob 1 {D}\n",
+        f"head ada 1 {D}",
+        f"head ada 1 {D}\n\n",
+        f"by ada\nhead ada 1 {D}\n",
+        f"what ada 1 {D}\n",
+    ],
+    ids=lambda heads: repr(heads[:20]),
+)
+def test_an_anchor_with_heads_that_cannot_be_is_none(log: Log, heads: str) -> None:
+    assert log.codes(anchors=[tagged(log, "ada", "ada", heads)]) == ["audit-anchor"]
+
+
+def test_only_anchors_of_admins_accuse(log: Log) -> None:
+    chain = log.team.chain  # type: ignore[attr-defined]
+    framing = f"head ada 999 {D}\n"
+    found = audit.verify_chains(log.root, chain, [tagged(log, "bob", "bob", framing)], log.environ)
+    assert [(issue.code, issue.severity, issue.file) for issue in found.issues] == [
+        ("audit-anchor", "warning", "tag dsetkit-audit-1")
+    ]
+    assert "was signed by bob, who was no admin then" in found.issues[0].message
+    assert (found.anchors, len(found.heads), len(found.entries)) == ((), 2, 7)
+    with pytest.raises(AccessError, match="bob is no admin, and only anchors of admins count"):
+        audit.anchor_text(chain, "bob", found.heads)
+    found = audit.verify_chains(log.root, chain, [tagged(log, "ada", "ada", framing)], log.environ)
+    assert [issue.code for issue in found.issues] == ["audit-cut"]
+    assert found.issues[0].message == (
+        "by the tag dsetkit-audit-1, it had 999 entries, and it has 5; ada signed that tag"
+    )
+
+
+def test_an_admin_of_then_may_have_anchored(log: Log) -> None:
+    team, good = log.team, tagged(log, "ada", "ada")
+    wanted = team.wanted()  # type: ignore[attr-defined]
+    team.change(replace(wanted, admins=frozenset({"ada", "bob"})))  # type: ignore[attr-defined]
+    alone = team.draft(replace(wanted, admins=frozenset({"bob"})))  # type: ignore[attr-defined]
+    write_next(log.root, alone, log.people["bob"], log.environ)
+    assert team.chain.policy.admins == ("bob",)  # type: ignore[attr-defined]
+    rewrite(log, lines(log)[:-1])
+    assert log.codes(as_other=True, anchors=[good]) == ["audit-cut"]
+
+
+def test_entries_that_are_added_at_once_follow_on_each_other(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = audit.write_below
+
+    def slow(root: Path, name: str, data: bytes) -> None:
+        time.sleep(0.02)
+        real(root, name, data)
+
+    monkeypatch.setattr(audit, "write_below", slow)
+    added: list[audit.Entry | None] = []
+    threads = [threading.Thread(target=lambda: added.append(log.add("ada", "open"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(entry.number for entry in added if entry is not None) == [6, 7, 8, 9]
+    assert log.codes() == []
+
+
+def test_a_process_that_read_an_older_policy_spoils_no_chain(log: Log) -> None:
+    team = log.team
+    stale = team.chain  # type: ignore[attr-defined]
+    team.change(replace(team.wanted(), records_openings=True))  # type: ignore[attr-defined]
+    log.add("ada", "settings")
+    entry = audit.append(log.root, stale, log.people["ada"], "open", "cleaned", {}, log.environ, at=AT)
+    assert entry is not None
+    assert (entry.number, entry.policy.version) == (7, 3)
+    assert log.codes() == []
+
+
+def test_an_entry_that_nobody_could_read_is_not_added(log: Log) -> None:
+    chain = log.team.chain  # type: ignore[attr-defined]
+    with pytest.raises(TamperError, match="cannot take an entry of more than 65,536 bytes"):
+        audit.append(log.root, chain, log.people["ada"], "open", "cleaned", {"x": "y" * 70_000}, log.environ)
+    assert log.codes() == []
+
+
+def test_a_chain_is_looked_at_before_an_act(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = log.team.chain.policy.project  # type: ignore[attr-defined]
+    before = log.file("ada").read_bytes()
+    for name in ("ada", "bob", "cy"):
+        audit.check_appendable(log.root, project, name, log.environ)
+    assert (log.file("ada").read_bytes(), log.file("cy").exists()) == (before, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "MAX_CHAIN_BYTES", 65_000)
+        with pytest.raises(TamperError, match="is full"):
+            audit.check_appendable(log.root, project, "ada", log.environ)
+    for spoilt, said in ((before[:-1], "ends in the midst"), (b"", "it had 5 entries, and it is gone")):
+        log.file("ada").write_bytes(spoilt)
+        with pytest.raises(TamperError, match=said):
+            audit.check_appendable(log.root, project, "ada", log.environ)
+
+
+def test_a_chain_is_read_no_further_than_its_first_bad_line() -> None:
+    text = b"\n" * (4 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TamperError, match="line 1 is no entry"):
+            audit.parse_chain(text, "ada")
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_is_added_to_a_chain_that_was_cut(log: Log) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.bench import Bench
 
+from dsetkit.errors import ParamsError
 from dsetkit.spec.params import SourceParams
 from dsetkit.stages.manage import add_source, remove_source
 from dsetkit.stages.yaml_documents import free_end, load_yaml, save_yaml
@@ -69,3 +71,20 @@ def test_sources_come_and_go_without_a_trace(bench: Bench) -> None:
     for name in ("three", "one", "two"):
         remove_source(bench.project, name)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+        + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]\n" for p, n in pairwise("abcdefgh")),
+        "a: &a [*a]\n",
+        "a: &a {b: *a}\n",
+        "a: &a [1]\n? *a\n: 2\n",
+    ],
+    ids=["bomb", "list in itself", "mapping in itself", "list as a key"],
+)
+def test_aliases_that_unfold_without_end(bench: Bench, text: str) -> None:
+    (bench.root / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        _ = bench.project.params
