@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -24,7 +25,10 @@ from dsetkit.cli import (
     versions,
 )
 from dsetkit.cli.output import Output
-from dsetkit.errors import DsetkitError
+from dsetkit.errors import DsetkitError, StorageError
+
+_OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+"""What a disk may refuse in the middle of anything."""
 
 app = typer.Typer(
     name="dsetkit",
@@ -80,3 +84,13 @@ def run() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK or error.filename is None:
+            raise
+        denied = StorageError(
+            f"{error.filename} could not be written ({error.strerror})",
+            url=str(error.filename),
+            hint="Check the permissions and the disk, and run it again.",
+        )
+        Output(as_json="--json" in sys.argv).error(denied)
+        sys.exit(denied.exit_code)

@@ -16,6 +16,7 @@ from dsetkit.access.iam import Place, bucket_policies, overlaps, parse_place
 from dsetkit.access.identity import load_identity
 from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import read_chain
+from dsetkit.access.rules import seal_wanted
 from dsetkit.access.signing import GIT_NAMESPACE
 from dsetkit.cli.access_identity import access_app
 from dsetkit.cli.access_words import IDENTITY, first_sight
@@ -25,7 +26,7 @@ from dsetkit.cli.words import plural, size_text
 from dsetkit.errors import UsageError
 from dsetkit.history.anchors import read_anchors, write_anchor
 from dsetkit.history.remote_places import stage_remotes
-from dsetkit.report.sealed import sealed_for, unsealed
+from dsetkit.report.sealed import is_newest, sealed_for, unsealed
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import PROJECT_STAGES, check_stage
 from dsetkit.stages.project import Project
@@ -199,6 +200,7 @@ def unseal(
 ) -> None:
     """Write a sealed file of the report in plain.
 
+    Only what is sealed for the readers of the report. Any of them could have made it: it is not signed.
     What is written is readable to whoever gets it: delete it when you have looked at it, and do not commit it.
     """
     project = Project.find()
@@ -213,11 +215,19 @@ def unseal(
     keys = ProjectKeys(project.root, load_identity(identity))
     data = path.read_bytes()
     domain, epoch = sealed_for(inside, data)
+    wanted = seal_wanted(keys.policy, "report")
+    is_new = is_newest(inside, (domain, epoch), wanted)
     plain = unsealed(inside, data, keys.seal_in(domain, epoch, "report"))
     with written(out):
         out.touch(mode=0o600, exist_ok=False)
         out.write_bytes(plain)
     output = Output(as_json=as_json)
+    if not is_new and wanted is not None:
+        typer.echo(
+            f"{inside} is of an older epoch ({epoch}; the newest is {wanted[1]}): who could read the report then, and "
+            "was revoked since, could have made it. Build it again: dvc repro.",
+            err=True,
+        )
     if as_json:
         output.json({"file": str(out), "size_bytes": len(plain), "domain": domain, "epoch": epoch})
     else:

@@ -34,6 +34,7 @@ class Previous:
 def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | None:
     """The newest committed version of the snapshot at ``place`` that means something else than ``fingerprint``.
 
+    Meant is what a snapshot means without its facets (``Snapshot.base``).
     Looked for in the last ``MAX_VERSIONS`` first-parent commits from HEAD that changed the ``dvc.lock`` of the project
     at ``root``. A version of which a table is not in DVC's cache, or is damaged there, is passed over; nothing is
     fetched. None where there is none, without git, without DVC, and before the first commit.
@@ -52,7 +53,7 @@ def previous_output(root: Path, place: Path, fingerprint: str) -> Previous | Non
     try:
         for oid, commit in folders:
             snapshot = open_cached(objects, oid, name, commit)
-            if snapshot is not None and snapshot.fingerprint != fingerprint and _is_readable(snapshot, sound):
+            if snapshot is not None and snapshot.base.fingerprint != fingerprint and _is_readable(snapshot, sound):
                 return Previous(commit, tags_of(root, [commit]).get(commit, ()), snapshot)
     finally:
         objects.close()

@@ -13,7 +13,7 @@ import re
 from html import escape
 from pathlib import PurePosixPath
 
-from dsetkit.errors import UsageError
+from dsetkit.errors import TamperError, UsageError
 from dsetkit.snapshots.sealing import Seal
 
 _SHELL = """\
@@ -26,6 +26,8 @@ _SHELL = """\
 """
 _BODY = re.compile(rb'(?:id="sealed">|<!-- sealed: )([A-Za-z0-9+/=\n]*)(?:</script>| -->)')
 
+_DOMAIN = re.compile(r"[a-z0-9-]{1,64}")
+_MOST_EPOCHS = 10**9
 _NAMED = re.compile(rb"sealed \(domain ([a-z0-9-]{1,64}), epoch ([0-9]{1,9})\)")
 
 
@@ -38,6 +40,24 @@ def sealed_for(path: PurePosixPath, data: bytes) -> tuple[str, int]:
     """Domain and epoch of the seal on a file of a report, as it says itself. Raises ``UsageError`` for a plain one."""
     said, _ = _opened(path, data)
     return said
+
+
+def is_newest(path: PurePosixPath, said: tuple[str, int], wanted: tuple[str, int] | None) -> bool:
+    """Whether a file of a report that says that it is sealed so (``sealed_for``) is of the newest epoch.
+
+    ``wanted`` is what the policy says of ``report`` (``rules.seal_wanted``). Raises ``TamperError`` for another domain:
+    its readers need not be those of the report, and each of them can seal what they like.
+    """
+    domain, epoch = said
+    if wanted is None or wanted[0] != domain:
+        due = "leaves the report plain" if wanted is None else f"seals the report in {wanted[0]}"
+        raise TamperError(
+            f"{path} is sealed in the domain {domain}, and the policy {due}",
+            subject=path.as_posix(),
+            hint="If the policy has changed since the report was built, build it again: dvc repro. Else ask who put it "
+            "there (git log): it need not be of a builder.",
+        )
+    return epoch == wanted[1]
 
 
 def unsealed(path: PurePosixPath, data: bytes, seal: Seal) -> bytes:
@@ -56,7 +76,13 @@ def _opened(path: PurePosixPath, data: bytes) -> tuple[tuple[str, int], bytes]:
             pass
     elif (found := _BODY.search(data)) and (named := _NAMED.search(data)):
         body, domain, epoch = found[1].decode(), named[1].decode(), int(named[2])
-    if isinstance(body, str) and isinstance(domain, str) and isinstance(epoch, int):
+    if (
+        isinstance(body, str)
+        and isinstance(domain, str)
+        and _DOMAIN.fullmatch(domain)
+        and type(epoch) is int
+        and 0 < epoch < _MOST_EPOCHS
+    ):
         try:
             return (domain, epoch), base64.b64decode(body, validate=True)
         except ValueError:  # of it, `binascii.Error` is one

@@ -91,10 +91,20 @@ def run_report(project: Project, *, progress: Progress | None = None) -> ReportR
 
 
 def find_change(project: Project) -> Change | None:
-    """What differs between the cleaned snapshot and the one of the version before; None without one."""
+    """What differs between the cleaned snapshot and the one of the version before; None without one.
+
+    None, too, where readers of the report may not read that one, or a facet keeps apart now what was not apart then: it
+    would tell them just that.
+    """
     now = open_snapshot(project.cleaned, keys=project.keys).base
     previous = previous_output(project.root, project.cleaned, now.fingerprint)
-    return None if previous is None else Change(previous, diff(previous.snapshot.base, now))
+    if previous is None:
+        return None
+    old = previous.snapshot.base
+    apart = {facet.name for facet in now.hidden} - {facet.name for facet in old.hidden}
+    if apart or not project.sealing("report").may_tell_of(old.seals):
+        return None
+    return Change(previous, diff(old, now))
 
 
 def _cards(project: Project, facts: ProjectFacts) -> dict[str, bytes]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsetkit.errors import AccessError, DsetkitError, ParamsError, UsageError
+from dsetkit.errors import AccessError, DsetkitError, ParamsError, TamperError, UsageError
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.spec.key import check_source_name
 from dsetkit.spec.lock import SourceLock, ToolsLock
 from dsetkit.spec.params import LabelsParams, SourceParams
 from dsetkit.stages.lineage import augment_digest, clean_digest, raw_digest
 from dsetkit.stages.project import PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
-from dsetkit.stages.sealed import refresh_sealing
+from dsetkit.stages.sealed import is_sealed_as_wanted, refresh_sealing
 from dsetkit.stages.sources import (
     SourceState,
     changes,
@@ -231,6 +231,8 @@ def _stage(
         return StageStatus(name, "absent", "build it: dvc repro; or fetch it: dvc pull")
     try:
         snapshot = open_snapshot(place, keys=project.keys)
+    except TamperError as error:
+        return StageStatus(name, "damaged", str(error))
     except AccessError as error:
         return StageStatus(name, "sealed", str(error))
     except DsetkitError as error:
@@ -249,6 +251,8 @@ def _stage(
     ]
     if info.params_digest != params_digest:
         reasons.append("params or locks changed")
+    if not is_sealed_as_wanted(project.keys, name, snapshot.seals):
+        reasons.append("the policy seals it otherwise now")
     counts = info.counts
     return StageStatus(
         name,

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from dsetkit.errors import AccessError, DsetkitError, TamperError, UsageError
-from dsetkit.snapshots.opening import read_seals
+from dsetkit.errors import AccessError, DsetkitError, UsageError
+from dsetkit.snapshots.opening import read_info, read_seals
+from dsetkit.snapshots.stored_bytes import check_digests
 from dsetkit.spec.lock import SealedStamp, SourceLock
 from dsetkit.storage.folder import LocalFolder
 from dsetkit.storage.url import to_local
@@ -69,6 +70,22 @@ def is_protected(root: Path, place: Path) -> bool:
     return seal_wanted(keys.policy, place.relative_to(root / "data").as_posix()) is not None
 
 
+def is_sealed_as_wanted(keys: ProjectKeys | None, stage: str, seals: Seals | None) -> bool:
+    """Whether what stands of a stage is sealed as the policy seals it now, facets too. Raises ``TamperError``."""
+    if keys is None:
+        return True
+    from dsetkit.access.rules import facets_of, seal_wanted
+
+    policy = keys.policy
+    if seals is None:
+        return seal_wanted(policy, stage) is None
+    wanted = {
+        name: (rule.domain, len(policy.domains[rule.domain].epochs)) for name, rule in facets_of(policy, stage).items()
+    }
+    found = {name: (facet.domain, facet.epoch) for name, facet in seals.facets.items()}
+    return ((seals.domain, seals.epoch), found) == (seal_wanted(policy, stage), wanted)
+
+
 def refresh_sealing(root: Path) -> None:
     """Say anew what seals each stage, where a source has come or gone. Raises ``TamperError``, ``StorageError``."""
     if has_policy(root):
@@ -87,14 +104,28 @@ def _record(keys: ProjectKeys, root: Path, seals: Seals) -> None:
 
 
 def keys_near(place: str | os.PathLike[str]) -> ProjectKeys | None:
-    """The keys of the project that a path lies in, or for a URL the working folder; None where there is none."""
+    """The keys of the project that a path lies in, or for a URL the working folder; None where there is none.
+
+    The nearest project counts, but no folder below ``data/`` can make itself the project of a stage of another one that
+    has a policy: a committer could switch that off with an empty file.
+    """
     path = to_local(os.fspath(place))
     written = Path.cwd() if path is None else Path(os.path.abspath(path))
     resolved = written.resolve()  # the project that a link stands in comes before the one that it leads to
+    for here in (written, resolved):
+        for folder in reversed(here.parents):
+            if _is_of_stage(here.relative_to(folder)) and has_policy(folder):
+                return keys_of(folder)
     for folder in (written, *written.parents, resolved, *resolved.parents):
         if (folder / "access" / "policy").is_dir() or (folder / "dvc.yaml").is_file():
             return keys_of(folder)
     return None
+
+
+def _is_of_stage(path: PurePath) -> bool:
+    """Whether a path in a project is where a stage's snapshot stands, or in there."""
+    parts = path.parts
+    return len(parts) > 1 and parts[0] == "data" and parts[1] in ("raw", "cleaned", "augmented")
 
 
 class Unsigned:
@@ -145,6 +176,16 @@ class Sealing:
         seal = self.keys.seal_of(self.stage)
         self._check_entry()
         return seal
+
+    def may_tell_of(self, seals: Seals | None) -> bool:
+        """Whether all who read the stage, as it is built now, may read a snapshot with this envelope (None: plain)."""
+        if self.keys is None or seals is None:
+            return True
+        from dsetkit.access.rules import seal_wanted
+
+        policy = self.keys.policy
+        wanted, sealed = seal_wanted(policy, self.stage), policy.domains.get(seals.domain)
+        return wanted is not None and sealed is not None and {*policy.domains[wanted[0]].readers} <= {*sealed.readers}
 
     def state(self) -> dict[str, str]:
         """What DVC records of the seal as a dependency of the stage, as ``Project.state`` gives the rest."""
@@ -238,6 +279,9 @@ class Sealing:
             document = place / "snapshot.json"
             if self.keys is not None and document.is_file() and read_seals(LocalFolder(place)) is None:
                 self.keys.check_signed(stage, document.read_bytes())
+                info = read_info(LocalFolder(place))
+                tables = (*info.parts, *(() if info.rejected is None else (info.rejected,)))
+                check_digests(LocalFolder(place), tables)  # of pictures the rows have the digests
 
     def _check_entry(self) -> None:
         from dsetkit.stages.entries import check_entry
@@ -256,20 +300,19 @@ def sign_document(
     params: str,
     tools: Mapping[str, str],
 ) -> None:
-    """Sign one ``snapshot.json`` as a builder of its stage. Raises ``AccessError``, ``StorageError``."""
-    from dsetkit.access.rules import seal_wanted
-    from dsetkit.access.statement import make_statement, read_statement, reader_of, write_statement
+    """Sign one ``snapshot.json`` as a builder of its stage, as the newest.
 
-    try:
-        before = read_statement(reader_of(root), stage)
-    except TamperError:
-        before = None  # half of one, or none of ours: it is replaced
+    Raises ``AccessError``, ``TamperError`` (``make_statement``), ``StorageError``.
+    """
+    from dsetkit.access.rules import seal_wanted
+    from dsetkit.access.statement import make_statement, reader_of, standing_statement, write_statement
+
     statement = make_statement(
         keys.chain,
         keys.identity,
         stage,
         document,
-        before=None if before is None else before.statement,
+        before=standing_statement(keys.chain, reader_of(root), stage),
         seen=keys.seen(stage),
         sealed=seal_wanted(keys.policy, stage),
         inputs={

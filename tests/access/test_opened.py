@@ -13,7 +13,7 @@ import pytest
 from dsetkit.access.files import document_text
 from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import read_chain
-from dsetkit.access.provenance import Statement
+from dsetkit.access.provenance import MAX_VERSION, Statement
 from dsetkit.access.signing import namespace_of
 from dsetkit.access.statement import (
     check_statement,
@@ -21,10 +21,11 @@ from dsetkit.access.statement import (
     read_statement,
     reader_of,
     signature_name,
+    standing_statement,
     statement_name,
     write_statement,
 )
-from dsetkit.access.trust import open_trust
+from dsetkit.access.trust import MAX_STEP, SeenStage, open_trust
 from dsetkit.access.wanted import Wanted, WantedFacet, WantedStage
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.sealed import SealedFacet, SealedSnapshot, Seals
@@ -66,7 +67,13 @@ class Shop:
         environ = self.team.environ if state is None else self.team.elsewhere(state)
         return ProjectKeys(self.team.root, self.team.people[name], environ=environ, **more)
 
-    def sign(self, name: str = "ada", document: bytes | None = None, before: Statement | None = None) -> Statement:
+    def sign(
+        self,
+        name: str = "ada",
+        document: bytes | None = None,
+        before: Statement | None = None,
+        seen: SeenStage | None = None,
+    ) -> Statement:
         document = self.document if document is None else document
         seals = SealedSnapshot.model_validate_json(document).sealed
         statement = make_statement(
@@ -75,6 +82,7 @@ class Shop:
             "cleaned",
             document,
             before=before,
+            seen=seen,
             sealed=(seals.domain, seals.epoch),
             inputs={"raw/blood": "a" * 64},
             params="b" * 64,
@@ -308,7 +316,6 @@ def test_who_builds_no_more_signs_nothing_new(shop: Shop) -> None:
     shop.keys().check(shop.seals, shop.document)  # believed before, and the very same
     told = "is signed by bob, who is a builder of cleaned no more, or not with that key. Have a builder look at it"
     shop.refused(told, state="who saw nothing")
-    shop.keys(state="who saw nothing", is_past=True).check(shop.seals, shop.document)
     with pytest.raises(AccessError, match="Only a builder of cleaned signs it: ada"):
         shop.sign("bob")
     old = shop.seals, shop.document
@@ -320,6 +327,116 @@ def test_who_builds_no_more_signs_nothing_new(shop: Shop) -> None:
     shop.seals, shop.document = old
     shop.sign("ada", before=first)
     shop.keys(state="who saw nothing").check(shop.seals, shop.document)
+
+
+def test_who_builds_no_more_signs_nothing_for_the_past(shop: Shop) -> None:
+    shop.sign("bob")
+    wanted = shop.team.wanted()
+    stages = {"cleaned": WantedStage(wanted.stages["cleaned"].readers, frozenset({"ada"}))}
+    shop.team.change(Wanted(**{**vars(wanted), "stages": stages}))
+    shop.team.change(Wanted(**{**vars(shop.team.wanted()), "records_openings": True}))
+    files = {
+        name: (shop.team.root / name).read_bytes() for name in (statement_name("cleaned"), signature_name("cleaned"))
+    }
+    policies = {
+        f"access/policy/{n}.json": (shop.team.root / f"access/policy/{n}.json").read_bytes() for n in (1, 2, 3, 4)
+    }
+
+    def check(*versions: int, **more: Any) -> None:
+        met = {name: policies[name] for name in (f"access/policy/{number}.json" for number in versions)}
+        there = {**files, **met, **more.pop("other", {})}
+        keys = shop.keys(is_past=True, statements=lambda name, limit: there.get(name), **more)
+        keys.check(shop.seals, shop.document)
+
+    check(1, 2, state="new")
+    came = "is signed by bob, and came when version 3 of the policy was there, by which they build no more, or not with"
+    for versions in ((1, 2, 3), (1, 2, 3, 4)):
+        with pytest.raises(TamperError, match=came):
+            check(*versions, state="new")
+    with pytest.raises(TamperError, match=came):  # in whatever form
+        check(1, 2, state="new", other={"access/policy/3.json": b""})
+    for other in ({}, {"access/policy/2.json": policies["access/policy/1.json"]}):
+        with pytest.raises(TamperError, match="signed by bob, who builds no more, and came before the policy that it"):
+            check(1, state="new", other=other)
+    shop.sign("ada")  # who is a builder still is believed of any time
+    files = {name: (shop.team.root / name).read_bytes() for name in files}
+    check(state="new")
+
+
+def test_what_was_believed_once_is_of_the_past_too(shop: Shop) -> None:
+    shop.sign("bob")
+    shop.keys().check(shop.seals, shop.document)
+    wanted = shop.team.wanted()
+    stages = {"cleaned": WantedStage(wanted.stages["cleaned"].readers, frozenset({"ada"}))}
+    shop.team.change(Wanted(**{**vars(wanted), "stages": stages}))
+    shop.keys(is_past=True).check(shop.seals, shop.document)
+    with pytest.raises(TamperError, match="came when version 3"):
+        shop.keys(is_past=True, state="who saw nothing").check(shop.seals, shop.document)
+
+
+def test_only_what_a_builder_signed_is_counted_on(shop: Shop) -> None:
+    def standing(stage: str = "cleaned") -> Statement | None:
+        return standing_statement(shop.team.chain, reader_of(shop.team.root), stage)
+
+    assert standing() is None
+    first = shop.sign("bob")
+    assert standing() == first
+    good = json.loads(shop.text.read_text())
+    good["predicate"]["buildDefinition"]["externalParameters"]["version"] = MAX_VERSION
+    for name in ("cy", "mallory"):
+        shop.forge(name, good)
+        assert standing() is None
+    shop.signature.write_bytes(b"rubbish")
+    assert standing() is None
+    shop.sign("bob")
+    for path in (shop.text, shop.signature):
+        path.rename(path.with_name(path.name.replace("cleaned", "augmented")))
+    assert standing("augmented") is None
+    first = shop.sign("bob")
+    wanted = shop.team.wanted()
+    stages = {"cleaned": WantedStage(wanted.stages["cleaned"].readers, frozenset({"ada"}))}
+    shop.team.change(Wanted(**{**vars(wanted), "stages": stages}))
+    assert standing() == first  # they were a builder when they signed it
+
+
+def test_versions_end(shop: Shop) -> None:
+    shop.sign()
+    good = json.loads(shop.text.read_text())
+    parameters = good["predicate"]["buildDefinition"]["externalParameters"]
+    for version in (MAX_VERSION + 1, 10**4299):
+        for changes in (
+            {"version": version},
+            {"policy": {**parameters["policy"], "version": version}},
+            {"epoch": version},
+        ):
+            row = json.loads(json.dumps(good))
+            row["predicate"]["buildDefinition"]["externalParameters"].update(changes)
+            shop.forge("ada", row)
+            shop.refused("is not what it must be .*less than or equal to 9007199254740992")
+    shop.text.write_bytes(shop.text.read_bytes().replace(str(10**4299).encode(), b"9" * 5000))
+    shop.refused("is not what it must be")
+
+
+def test_a_builder_who_signs_the_highest_number_does_not_end_the_stage(shop: Shop) -> None:
+    first = shop.sign("bob")
+    shop.keys().check(shop.seals, shop.document)
+    good = json.loads(shop.text.read_text())
+    seen = SeenStage(version=1, digest=first.digest)
+    shop.seals, shop.document = shop.snapshot("CCCC")
+    for version in (MAX_STEP + 2, MAX_VERSION):
+        good["predicate"]["buildDefinition"]["externalParameters"]["version"] = version
+        good["subject"][0]["digest"]["sha256"] = hashlib.sha256(shop.document).hexdigest()
+        shop.forge("bob", good)
+        shop.refused(f"cleaned is version {version}, and you have seen version 1: nobody builds so many in between")
+    top = standing_statement(shop.team.chain, reader_of(shop.team.root), "cleaned")
+    assert top is not None
+    shop.keys(state="who saw nothing").check(shop.seals, shop.document)
+    _, other = shop.snapshot("DDDD")
+    with pytest.raises(TamperError, match="cleaned is version 9007199254740992 already, and there is none above"):
+        shop.sign(document=other, before=top)
+    assert shop.sign(before=top).parameters.version == MAX_VERSION
+    assert shop.sign(before=top, seen=seen).parameters.version == 2  # by whoever saw the right one
+    shop.keys().check(shop.seals, shop.document)
 
 
 def test_what_was_sealed_before_a_revocation_is_not_signed_as_new(shop: Shop) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,3 +164,15 @@ def test_a_contract_that_is_not_there(run: Callable, bench: Bench) -> None:
     ran = run("add", "pets", "../source", "--schema", "os:path")
     assert ran.code == 2
     assert "no file os.py" in ran.err
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_a_disk_that_takes_nothing(bench: Bench, run: Callable, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "/data/dvc.lock")
+
+    monkeypatch.setattr("dsetkit.cli.rollback.finish_before", refuse)
+    told = run("status")
+    assert told.code == 2
+    assert f"/data/dvc.lock could not be written ({os.strerror(number)})" in " ".join(told.err.split())
+    assert run("status", "--json").json()["error"]["kind"] == "StorageError"

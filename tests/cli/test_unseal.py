@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from support.once import made_once
 from support.protected import Protected
 
+from dsetkit.report.sealed import sealed_report
 from dsetkit.report.stage import run_report
 
 from .conftest import Run
@@ -79,6 +80,32 @@ def test_only_readers_of_the_report_unseal_it(
         error = told.json()["error"]
         assert (told.code, error["kind"], error["grantors"]) == (2, "AccessError", ["cora"])
         assert not (tmp_path / "page.html").exists()
+
+
+def test_who_does_not_read_the_report_forges_none(project: Protected, run: Run, tmp_path: Path) -> None:
+    """A reader of any domain can seal what they like in that."""
+    keys = project.keys("tom")
+    seal = keys.seal_for("cleaned")
+    assert seal is not None
+    page = PurePosixPath("reports/report.html")
+    (project.root / page).write_bytes(sealed_report({page: b"<h1>Forged</h1>"}, seal)[page])
+    told = run("access", "unseal", str(page), str(tmp_path / "page.html"), "--json")
+    error = told.json()["error"]
+    assert (told.code, error["kind"]) == (1, "TamperError")
+    assert f"is sealed in the domain {seal.domain}, and the policy seals the report in d1" in error["message"]
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_report_of_an_older_epoch_or_domain(project: Protected, run: Run, tmp_path: Path) -> None:
+    project.act(lambda wanted: wanted, rotate=("d1",))
+    out = tmp_path / "page.html"
+    told = run("access", "unseal", "reports/report.html", str(out))
+    assert told.code == 0
+    assert "reports/report.html is of an older epoch (1; the newest is 2)" in told.err
+    project.grant("tom", "report")
+    told = run("access", "unseal", "reports/report.html", str(tmp_path / "other"))
+    assert (told.code, "build it again: dvc repro" in " ".join(told.err.split())) == (1, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_unseal_refuses_what_is_no_sealed_report(project: Protected, run: Run, tmp_path: Path) -> None:

@@ -308,7 +308,10 @@ def test_a_policy_by_who_is_no_admin(team: Team) -> None:
         assert shown.policy.admins == ("cora",), "it waits for signatures at most"
         assert shown.policy == policy
     put(ours / f"{newest}.cora.sig", sign_by(team.tom, text, "dsetkit-policy", policy.project))  # under her name
-    refused(team.cora)
+    chain = read_chain(team.project, team.cora.environ)
+    assert (chain.policy, chain.pending) == (policy, None)
+    assert f"{newest}.cora.sig was not made with a key of cora" in team.cora.must("dsetkit", "access", "list").out
+    assert team.cora.dsetkit("access", "approve").code != 0
 
 
 def _written_like(team: Team, fields: dict[str, Any]) -> bytes:

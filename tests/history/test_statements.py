@@ -18,9 +18,10 @@ from dsetkit.history.log import change_line, versions
 from dsetkit.history.memory import last_output
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import recorded_outputs
-from dsetkit.history.statements import file_at, keys_at
+from dsetkit.history.statements import file_at, keys_at, met_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.snapshots.read import Snapshot
+from dsetkit.stages import protection
 from dsetkit.stages.augment import augment
 from dsetkit.stages.executor import open_pool
 
@@ -151,6 +152,83 @@ def test_every_version_is_held_against_its_signature(
             "data/cleaned at swapped: cleaned is the sealed snapshot of another stage (augmented), put in its place",
         )
     ]
+
+
+def test_a_revoked_key_signs_nothing_for_a_revision(project: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does what it signed before, if somebody brings it after the revocation; what was there before opens."""
+    place, new = project.root / "data/cleaned", project.identity("olga").public
+    both = tuple((*getattr(project.identity().public, kind), *getattr(new, kind)) for kind in ("age", "ssh"))
+    project.act(lambda wanted: changes.with_keys(wanted, "cora", age=both[0], ssh=both[1]))
+    project.become("olga", monkeypatch)
+    protection.change_policy(
+        project.root,
+        project.identity("olga"),
+        lambda wanted, _: changes.with_keys(wanted, "cora", age=new.age, ssh=new.ssh),
+        "grant",
+        "x",
+    )
+    commit(project.root, "revoked", "revoked")
+    sh(project.root, "git", "checkout", "-q", "v1", "--", "dvc.lock", *SIGNED)
+    commit(project.root, "brought back", "late")
+    sh(project.root, "git", "checkout", "-q", "-b", "side", "v2")
+    commit(project.root, "nothing")
+    sh(project.root, "git", "merge", "-q", "-s", "ours", "late")
+    sh(project.root, "git", "checkout", "-q", "revoked", "--", "access")
+    commit(project.root, "merged, with what the side has", "merged")
+    for state in ("state", "state-new"):
+        project.become("olga", monkeypatch, state)
+        then = {rev: len(dsetkit.open(place, rev=rev)) for rev in ("v1", "v2", "revoked")}
+        assert then == dict.fromkeys(then, 4)
+        with pytest.raises(TamperError, match="is signed by cora, and came when version 3 of the policy was there"):
+            dsetkit.open(place, rev="late")
+    with pytest.raises(TamperError, match="and came when version 3"):
+        dsetkit.open(place, rev="merged")
+
+
+def test_what_a_statement_met(tmp_path: Path) -> None:
+    root = tmp_path / "inner" / "project"
+    sh(tmp_path, "git", "init", "-q", "-b", "main")
+
+    def put(message: str, **files: str | None) -> str:
+        for name, text in files.items():
+            path = root / {"text": SIGNED[0], "signature": SIGNED[1], "policy": "access/policy/5.json"}[name]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+        commit(tmp_path, message)
+        return sh(tmp_path, "git", "rev-parse", "HEAD")
+
+    def met(rev: str) -> str | None:
+        return met_at(root, rev, "cleaned", "access/policy/5.json")
+
+    root.mkdir(parents=True)
+    old = put("signed", text="1", signature="1")
+    five = put("policy", policy="5")
+    both = put("both", policy="5b", text="2", signature="2")
+    only = put("only the signature is another", signature="2b")
+    gone = put("taken out", policy=None, text="3", signature="3")
+    last = put("much later", policy="5")
+    back = put("as it was first", text="1", signature="1")
+    assert [met(rev) for rev in (old, five, both, only)] == [None, None, both, only]
+    assert (met(gone), met(last), met(back)) == (only, last, back)
+    sh(tmp_path, "git", "checkout", "-q", "-b", "side", old)
+    side = put("signed aside", text="4", signature="4")
+    assert met(side) is None
+    for first, second in (("main", "side"), ("side", "main")):  # whichever is whose first parent
+        sh(tmp_path, "git", "checkout", "-q", "-B", "merged", first)
+        sh(tmp_path, "git", "merge", "-q", "--no-commit", "-s", "ours", second)
+        sh(tmp_path, "git", "checkout", "-q", "side", "--", *(f"inner/project/{name}" for name in SIGNED))
+        merge = put("merged", policy="5")
+        assert met(merge) == merge
+        later = put("more")
+        assert met(later) == later
+    sh(tmp_path, "git", "checkout", "-q", "-b", "topic", five)
+    sh(tmp_path, "git", "merge", "-q", "-s", "ours", "side")  # of a time without the policy: it changes nothing
+    assert met("topic") is None
+    assert met("nowhere") is None
+    assert met("--all") is None
 
 
 def test_no_keys_without_a_policy(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ from pathlib import Path, PurePosixPath
 import pytest
 from support.once import made_once
 from support.protected import Protected
+from support.versions import commit, sh
 
 from dsetkit.access import changes
 from dsetkit.access.keys import DataKey
 from dsetkit.access.seal import DomainSeal
 from dsetkit.errors import TamperError, UsageError
-from dsetkit.report.sealed import sealed_for, sealed_report, unsealed
-from dsetkit.report.stage import run_report
+from dsetkit.report.page.change import Change
+from dsetkit.report.sealed import is_newest, sealed_for, sealed_report, unsealed
+from dsetkit.report.stage import find_change, run_report
 
 SECRET = "crème \u2028 brûlée <script>"
 PAGE, METRICS, CARD, PLOT = (
@@ -71,6 +73,23 @@ def test_each_kind_stays_what_it_is(files: dict[PurePosixPath, bytes]) -> None:
     assert files[PAGE].startswith(b"<!doctype html>")
     for path in (PAGE, CARD):
         assert f"dsetkit access unseal {path} OUT".encode() in files[path]
+
+
+def test_only_the_domain_of_the_report_seals_it() -> None:
+    assert is_newest(PAGE, ("d12", 3), ("d12", 3))
+    assert not is_newest(PAGE, ("d12", 2), ("d12", 3))
+    for wanted, due in ((("d2", 3), "seals the report in d2"), (None, "leaves the report plain")):
+        with pytest.raises(TamperError, match=f"is sealed in the domain d12, and the policy {due}.*build it again"):
+            is_newest(PAGE, ("d12", 3), wanted)
+
+
+@pytest.mark.parametrize(
+    "said", [{"domain": "d\n1"}, {"domain": ""}, {"domain": 1}, {"epoch": True}, {"epoch": 0}, {"epoch": 10**4000}]
+)
+def test_what_no_seal_says_is_refused(files: dict[PurePosixPath, bytes], said: dict[str, object]) -> None:
+    row = json.loads(files[METRICS])["sealed"]
+    with pytest.raises(UsageError, match="is no sealed file of a report"):
+        sealed_for(METRICS, json.dumps({"sealed": {**row, **said}}).encode())
 
 
 @pytest.mark.parametrize("path", SEALED, ids=str)
@@ -202,3 +221,38 @@ def test_other_labels_that_are_not_kept_apart_show(project: Protected) -> None:
     project.build()
     run_report(project.project)
     assert opened(project)["reports/metrics.json"] != before["reports/metrics.json"]
+
+
+def test_the_version_before_is_compared_if_all_readers_may_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was readable to the builder alone, or not kept apart then, is no business of who reads the report."""
+    made = Protected.make(tmp_path, pictures=12)
+    made.become("cora", monkeypatch)
+    sh(made.root, "git", "init", "-q")
+    sh(made.root, "dvc", "init", "-q")
+    made.protect()
+
+    def version(number: int) -> Change | None:
+        made.put(0, (4.0, 4.0, 10.0 + number, 16.0))
+        made.update()
+        made.build()
+        found = find_change(made.project)
+        sh(made.root, "dvc", "commit", "-q", "-f", "ingest@pets", "clean", "augment")
+        commit(made.root, f"v{number}", f"v{number}")
+        return found
+
+    assert version(1) is None
+    change = version(2)
+    assert change is not None
+    assert change.previous.tags == ("v1",)
+    made.act(lambda wanted: changes.with_facet(wanted, "test-labels", stages=["cleaned", "augmented"]))
+    assert version(3) is None  # it would show the labels of before
+    change = version(4)
+    assert change is not None
+    assert change.previous.tags == ("v3",)
+    made.grant("tom", "cleaned", "augmented", "report")
+    assert version(5) is None  # tom cannot open it
+    change = version(6)
+    assert change is not None
+    assert change.previous.tags == ("v5",)

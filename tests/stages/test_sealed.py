@@ -100,6 +100,27 @@ def test_the_project_that_a_path_lies_in(
     assert keys_near(inner / "data/cleaned") is None  # the nearest project counts
 
 
+@pytest.mark.parametrize("trap", ["data/dvc.yaml", "data/cleaned/dvc.yaml", "data/access/policy/", "policy"])
+def test_no_project_within_data_switches_the_policy_off(sealed: Protected, kept: Path, trap: str) -> None:
+    """All that a committer needs for it is a file."""
+    place = sealed.root / "data/cleaned"
+    assert dsetkit.open(place).seals is not None
+    shutil.rmtree(place)
+    shutil.copytree(kept / "plain/project/data/cleaned", place)
+    if trap == "policy":  # another project's, sealed for the one who is to be misled
+        shutil.copytree(kept / "sealed/project/access", sealed.root / "data/access")
+    elif trap.endswith("/"):
+        (sealed.root / trap).mkdir(parents=True)
+    else:
+        (sealed.root / trap).write_text("stages: {}\n")
+    for _ in range(2):
+        with pytest.raises(TamperError, match="is plain, and the policy seals it"):
+            dsetkit.open(place)
+    shutil.rmtree(sealed.root / "access")  # which this user has seen here
+    with pytest.raises(TamperError):
+        dsetkit.open(place)
+
+
 def test_what_the_policy_seals(sealed: Protected) -> None:
     assert is_protected(sealed.root, sealed.root / "data/raw/pets")
     assert is_protected(sealed.root, sealed.root / "data/cleaned")
@@ -170,6 +191,25 @@ def test_declassified_it_is_built_plain(sealed: Protected) -> None:
         augment(sealed.project, pool=pool)
     assert read_seals(LocalFolder(sealed.root / "data/augmented")) is None
     assert sealed.open("augmented").seals is None
+
+
+def test_signed_inputs_are_signed_with_their_tables(plain: Protected) -> None:
+    """The document is signed; a table that another took the place of is not in it."""
+    plain.protect(stages=["report"])
+    sign_stage(plain.project, plain.keys(), "raw/pets")
+    want_signed(plain)
+    place = plain.root / "data/raw/pets"
+    plain.bench.clean()
+    (part,) = plain.open("raw/pets").info.parts
+    path = place / part.name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+    with pytest.raises(TamperError, match=r"samples/.* of .*raw/pets is not the file that snapshot\.json names"):
+        plain.bench.clean()
+    with pytest.raises(TamperError, match=r"is not the file that snapshot\.json names"):
+        sign_stage(plain.project, plain.keys(), "raw/pets")
 
 
 def test_signed_inputs(plain: Protected) -> None:

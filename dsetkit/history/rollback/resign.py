@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dsetkit.errors import AccessError
+from dsetkit.errors import AccessError, TamperError
+from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.opening import read_seals
 from dsetkit.stages.project import Project
 from dsetkit.stages.sealed import keys_of
 from dsetkit.storage.folder import LocalFolder
 
 
-def sign_again(root: Path, paths: Iterable[str]) -> list[str]:
+def sign_again(root: Path, paths: Iterable[str], rev: str) -> list[str]:
     """Signs the sealed snapshots at these paths as far as this identity builds them; notes of what was done or not.
 
-    Raises ``TamperError``, ``StorageError``.
+    They came from ``rev``: what is not believed of that revision is not signed either. Raises ``TamperError``,
+    ``StorageError``.
     """
     keys = keys_of(root)
     if keys is None:
@@ -25,7 +27,16 @@ def sign_again(root: Path, paths: Iterable[str]) -> list[str]:
     signed, notes = [], []
     for path in sorted(paths):
         stage = path.removeprefix("data/")
-        if not (root / path / "snapshot.json").is_file() or read_seals(LocalFolder(root / path)) is None:
+        document = root / path / "snapshot.json"
+        seals = read_seals(LocalFolder(root / path)) if document.is_file() else None
+        then = keys_at(root, rev, path)
+        if seals is None or then is None:
+            continue
+        try:
+            then.check_place(path, seals)
+            then.check(seals, document.read_bytes())
+        except (AccessError, TamperError) as error:
+            notes.append(f"{stage} as it stands is not signed: {error}")
             continue
         try:
             signed.append(sign_stage(Project(root), keys, stage).stage)

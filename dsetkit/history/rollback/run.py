@@ -194,7 +194,7 @@ class Rollback:
             raise
         notes = finish(self.root, journal, rebuild)
         refresh_sealing(self.root)  # what came back may be of a time without a policy, or with another one
-        notes += sign_again(self.root, [path for path in self._coming if path.startswith("data/")])
+        notes += sign_again(self.root, [path for path in self._coming if path.startswith("data/")], self.target)
         remember(self._repo, self._hashes())
         made = new_head if resolve(self.root, "HEAD") == new_head else None
         if made is not None and is_detached(self.root):

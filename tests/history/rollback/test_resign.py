@@ -93,9 +93,16 @@ def test_who_builds_nothing_signs_nothing(project: Protected, monkeypatch: pytes
     before = versions(project)
     project.grant("tom", "cleaned")
     project.become("tom", monkeypatch)
-    notes = sign_again(project.root, ["data/cleaned", "data/absent"])
+    notes = sign_again(project.root, ["data/cleaned", "data/absent"], "HEAD")
     assert len(notes) == 1
     assert notes[0].startswith("cleaned as it stands is not signed: ")
+    assert versions(project) == before
+
+
+def test_what_was_not_believed_then_is_not_signed(project: Protected) -> None:
+    before = versions(project)
+    (note,) = sign_again(project.root, ["data/cleaned"], "v1")  # what stands is of v2
+    assert note.startswith("cleaned as it stands is not signed: cleaned is not what cora signed")
     assert versions(project) == before
 
 
@@ -105,11 +112,11 @@ def test_nothing_is_signed_that_is_plain_or_without_a_policy(
     plain = Protected.make(tmp_path / "plain", pictures=2)
     plain.build()
     paths = ["data/cleaned", "data/raw/pets"]
-    assert sign_again(plain.root, paths) == []
+    assert sign_again(plain.root, paths, "HEAD") == []
     plain.protect(stages=())
-    assert sign_again(plain.root, paths) == []
+    assert sign_again(plain.root, paths, "HEAD") == []
     assert not (plain.root / "signatures").exists()
     project.become(None, monkeypatch)
-    notes = sign_again(project.root, ["data/cleaned"])  # a rollback is done by then: a note, and no error
+    notes = sign_again(project.root, ["data/cleaned"], "HEAD")  # a rollback is done by then: a note, and no error
     assert len(notes) == 1
     assert "No identity is named" in notes[0]
