@@ -130,7 +130,7 @@ def read_keyring(root: Path, identity: Identity, policy: AccessPolicy, domain: s
         raise AccessError(
             f"{name} is not there",
             subject=name,
-            hint=f"Fetch it (git pull), or have an admin wrap it again: {', '.join(policy.admins)}.",
+            hint="Take it back (git checkout access/keys), or fetch it (git pull): without it nothing opens.",
             grantors=policy.admins,
         )
     return unwrap(identity, data, policy, domain)

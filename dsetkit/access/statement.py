@@ -239,7 +239,7 @@ def check_statement(
         refuse(
             f"is not what {signer} signed: it was altered, or built again and not signed",
             stage,
-            hint="Fetch what was signed (dvc checkout), or have a builder sign it.",
+            hint="Fetch what was signed (dvc pull, or dvc checkout), or have a builder sign it.",
         )
     if (parameters.domain, parameters.epoch) != (sealed or (None, None)) or sealed != seal_wanted(then, stage):
         refuse("is not sealed in the domain and epoch of the policy that it was signed under", stage)

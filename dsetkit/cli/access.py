@@ -240,7 +240,13 @@ def facet(
     if not remove and done.has_changed and name not in before[0].facets:
         issues = _readable_facet(Project.find().root, done.chain.pending or done.chain.policy, name)
     said = f"facet {name} is {'no more' if remove else 'kept apart'}"
-    show_change(Output(as_json=as_json), done, said, issues=issues, notes=_split_notes(done, name))
+    show_change(
+        Output(as_json=as_json),
+        done,
+        said,
+        issues=issues,
+        notes=[*_split_notes(done, name), *_left_notes(before[0], done, name)],
+    )
 
 
 @access_app.command()
@@ -370,8 +376,22 @@ def _input_notes(done: protection.Change, name: str) -> list[str]:
 def _split_notes(done: protection.Change, name: str) -> list[str]:
     """That rows of some splits are kept apart where there are no splits yet: of all rows there, as any may be one."""
     rule = (done.chain.pending or done.chain.policy).facets.get(name)
-    raw = [] if rule is None or not rule.splits else [stage for stage in rule.stages if stage.split("/")[0] == "raw"]
-    return [f"{stage} has no splits before clean, so {name} is of all rows there." for stage in raw]
+    if rule is None or not rule.splits:
+        return []
+    raw = [stage for stage in rule.stages if stage.split("/")[0] == "raw"]
+    known = tuple(Project.find().params.clean.split.ratios)
+    unknown = [split for split in rule.splits if known and split not in known]
+    return [
+        *(f"{stage} has no splits before clean, so {name} is of all rows there." for stage in raw),
+        *(f"params.yaml has no split {split!r}: it has {', '.join(known)}." for split in unknown),
+    ]
+
+
+def _left_notes(before: AccessPolicy, done: protection.Change, name: str) -> list[str]:
+    """Stages in which a facet keeps nothing apart any more: what is given takes the place of what was."""
+    old, new = before.facets.get(name), (done.chain.pending or done.chain.policy).facets.get(name)
+    left = [] if old is None or new is None else [stage for stage in old.stages if stage not in new.stages]
+    return [f"{name} is kept apart in {', '.join(left)} no more: --stage names all stages of a facet."] if left else []
 
 
 def _readable_facet(root: Path, policy: AccessPolicy, name: str) -> list[Issue]:

@@ -150,7 +150,7 @@ def _show_done(output: Output, rolling: Rollback, done: Rolled | None, stale: li
         why = (
             "which are made from it or share what decides it"
             if rolling.stage
-            else "which were out of date in that version too"
+            else "which were out of date in that version too, or the policy seals otherwise now"
         )
         output.line(f"  dvc repro would now run {', '.join(stale)}, {why}")
     elif stale is not None:

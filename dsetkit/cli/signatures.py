@@ -116,7 +116,8 @@ def audit(
         if len(found.entries) > most:
             output.line(f"and {plural(len(found.entries) - most, 'older entry').replace('entrys', 'entries')}", "dim")
     state = "are whole" if not errors else "are not what was signed"
-    what = f"{plural(len(found.heads), 'chain')}, {len(found.entries)} entries, {plural(len(found.anchors), 'anchor')}"
+    entries = plural(len(found.entries), "entry").replace("entrys", "entries")
+    what = f"{plural(len(found.heads), 'chain')}, {entries}, {plural(len(found.anchors), 'anchor')}"
     if verify or errors:
         output.heading(f"{what}: {state}")
     if made:

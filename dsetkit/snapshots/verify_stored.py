@@ -45,7 +45,7 @@ def verify_stored(folder: Folder, seals: Seals, why: str = _WHY, *, is_signed: b
             severity="info",
             message=f"it is sealed (domain {seals.domain}, epoch {seals.epoch}): {checked}",
             file=SNAPSHOT,
-            hint=f"To check all of it: {why}",
+            hint=f"Those who read it can check all of it. {why}",
         )
     )
     return stored.issues

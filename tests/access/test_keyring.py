@@ -39,7 +39,7 @@ def test_readers_get_the_keys_and_others_are_told_who_has_them(sealed: Team) -> 
         "Have an admin or a reader (ada, bob) wrap it again: dsetkit access rotate."
     )
     (sealed.root / keyring_name("d1")).unlink()
-    with pytest.raises(AccessError, match=r"d1.age is not there. Fetch it \(git pull\), or have an admin wrap it"):
+    with pytest.raises(AccessError, match=r"d1.age is not there. Take it back \(git checkout access/keys\)"):
         read_keyring(sealed.root, sealed.people["ada"], policy, "d1")
 
 

@@ -182,6 +182,10 @@ def test_what_is_told_beside_a_grant_or_a_facet(ada: Path, run: Run) -> None:
     assert "no splits" not in told.out
     told = run("access", "facet", "held-out", "--split", "test")
     assert "raw has no splits before clean, so held-out is of all rows there." in " ".join(told.out.split())
+    told = run("access", "facet", "held-out", "--stage", "cleaned", "--split", "tset")
+    text = " ".join(told.out.split())
+    assert "held-out is kept apart in raw no more: --stage names all stages of a facet." in text
+    assert "params.yaml has no split 'tset': it has train, val, test." in text
     assert "no splits" not in run("access", "facet", "held-out", "--remove").out
 
 
