@@ -11,14 +11,13 @@ from pydantic import JsonValue
 
 from dsetkit.access import audit
 from dsetkit.access.opened import ProjectKeys
-from dsetkit.access.rules import seal_wanted
 from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name
 from dsetkit.errors import AccessError, NotFoundError, TamperError
 from dsetkit.snapshots.opening import read_seals, stored_files
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.snapshots.stored_bytes import check_digests
 from dsetkit.stages.project import Project
-from dsetkit.stages.sealed import Unsigned, sign_document
+from dsetkit.stages.sealed import Unsigned, is_sealed_as_wanted, sign_document
 from dsetkit.stages.sources import sorted_sources
 from dsetkit.storage.folder import LocalFolder
 
@@ -51,8 +50,7 @@ def sign_stage(project: Project, keys: ProjectKeys, stage: str) -> Signed:
     if place is None or not (place / "snapshot.json").is_file():
         there = ", ".join(standing_stages(project)) or "none"
         raise NotFoundError(f"{stage} has no snapshot here", name=stage, hint=f"These have: {there}.")
-    seals = read_seals(LocalFolder(place))
-    if (None if seals is None else (seals.domain, seals.epoch)) != seal_wanted(keys.policy, stage):
+    if not is_sealed_as_wanted(keys, stage, read_seals(LocalFolder(place))):
         raise AccessError(
             f"{stage} is not sealed as the policy says now", subject=stage, hint="Build it again: dvc repro."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from dsetkit.errors import AccessError, TamperError
@@ -12,25 +13,32 @@ from dsetkit.stages.project import Project
 from dsetkit.stages.sealed import keys_of
 from dsetkit.storage.folder import LocalFolder
 
+SIGNED = ("signatures", "access/audit")
+"""What signing writes."""
 
-def sign_again(root: Path, paths: Iterable[str], rev: str) -> list[str]:
-    """Signs the sealed snapshots at these paths as far as this identity builds them; notes of what was done or not.
 
-    They came from ``rev``: what is not believed of that revision is not signed either. Raises ``TamperError``,
-    ``StorageError``.
+def sign_again(root: Path, paths: Iterable[str], rev: str) -> tuple[list[str], list[str]]:
+    """Signs the sealed snapshots at these paths as far as this identity builds them.
+
+    The stages that were signed, and notes of those that were not and are not believed as they stand. They came from
+    ``rev``: what is not believed of that revision is not signed either. Raises ``TamperError``, ``StorageError``.
     """
     keys = keys_of(root)
     if keys is None:
-        return []
+        return [], []
     from dsetkit.stages.sign import sign_stage
 
-    signed, notes = [], []
+    signed: list[str] = []
+    notes: list[str] = []
     for path in sorted(paths):
         stage = path.removeprefix("data/")
         document = root / path / "snapshot.json"
         seals = read_seals(LocalFolder(root / path)) if document.is_file() else None
         then = keys_at(root, rev, path)
         if seals is None or then is None:
+            continue
+        with suppress(AccessError):  # of which tampering is one: it is older than what was seen
+            keys.check(seals, document.read_bytes())
             continue
         try:
             then.check_place(path, seals)
@@ -42,6 +50,4 @@ def sign_again(root: Path, paths: Iterable[str], rev: str) -> list[str]:
             signed.append(sign_stage(Project(root), keys, stage).stage)
         except AccessError as error:
             notes.append(f"{stage} as it stands is not signed: {error}")
-    if signed:
-        notes.append(f"signed again as the newest: {', '.join(signed)}; commit signatures/ and access/audit/ too")
-    return notes
+    return signed, notes

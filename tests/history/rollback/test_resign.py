@@ -10,9 +10,10 @@ from support.protected import Protected
 from support.versions import commit, sh
 
 import dsetkit
+from dsetkit.access import changes
 from dsetkit.access.audit import verify_chains
 from dsetkit.access.policy import read_chain
-from dsetkit.access.statement import read_statement, reader_of
+from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name
 from dsetkit.errors import TamperError
 from dsetkit.history.rollback.resign import sign_again
 from dsetkit.history.rollback.run import open_rollback
@@ -93,17 +94,47 @@ def test_who_builds_nothing_signs_nothing(project: Protected, monkeypatch: pytes
     before = versions(project)
     project.grant("tom", "cleaned")
     project.become("tom", monkeypatch)
-    notes = sign_again(project.root, ["data/cleaned", "data/absent"], "HEAD")
-    assert len(notes) == 1
-    assert notes[0].startswith("cleaned as it stands is not signed: ")
-    assert versions(project) == before
+    assert sign_again(project.root, ["data/cleaned", "data/absent"], "HEAD") == ([], [])  # it is signed
+    (project.root / signature_name("cleaned")).unlink()
+    (project.root / statement_name("cleaned")).unlink()
+    signed, (note,) = sign_again(project.root, ["data/cleaned", "data/absent"], "HEAD")
+    assert signed == []
+    assert note.startswith("cleaned as it stands is not signed: ")
+    assert versions(project) == {stage: number for stage, number in before.items() if stage != "cleaned"}
 
 
 def test_what_was_not_believed_then_is_not_signed(project: Protected) -> None:
-    before = versions(project)
-    (note,) = sign_again(project.root, ["data/cleaned"], "v1")  # what stands is of v2
+    (project.root / signature_name("cleaned")).unlink()
+    (project.root / statement_name("cleaned")).unlink()
+    signed, (note,) = sign_again(project.root, ["data/cleaned"], "v1")  # what stands is of v2
+    assert signed == []
     assert note.startswith("cleaned as it stands is not signed: cleaned is not what cora signed")
-    assert versions(project) == before
+    assert "cleaned" not in versions(project)
+
+
+def test_with_a_commit_signatures_are_committed(project: Protected) -> None:
+    """So that a clone of it has them."""
+    with open_rollback(project.root, "v1") as rolling:
+        done = rolling.run(commit=True)
+    assert done.commit == sh(project.root, "git", "rev-parse", "HEAD").strip()
+    assert sh(project.root, "git", "status", "--porcelain") == ""
+    said = f"signed again as the newest: {', '.join(STAGES)}, in a commit of its own"
+    assert said in done.notes
+    for stage in STAGES:
+        place = project.root / "data" / stage
+        assert dsetkit.open(place, rev="HEAD").fingerprint == dsetkit.open(place).fingerprint
+        assert dsetkit.open(place, rev="v1").fingerprint == dsetkit.open(place).fingerprint
+
+
+def test_without_a_facet_that_the_policy_wants_by_now_nothing_is_signed(project: Protected) -> None:
+    project.act(lambda wanted: changes.with_facet(wanted, "test-labels", stages=["augmented"]))
+    project.build()
+    sh(project.root, "dvc", "commit", "-q", "-f", "ingest@pets", "clean", "augment")
+    commit(project.root, "facet", "v3")
+    notes = roll(project, "v1")
+    assert "signed again as the newest: cleaned, raw/pets; commit signatures/ and access/audit/ too" in notes
+    (told,) = [note for note in notes if note.startswith("augmented as it stands is not signed: ")]
+    assert "not sealed as the policy says now" in told
 
 
 def test_nothing_is_signed_that_is_plain_or_without_a_policy(
@@ -112,11 +143,12 @@ def test_nothing_is_signed_that_is_plain_or_without_a_policy(
     plain = Protected.make(tmp_path / "plain", pictures=2)
     plain.build()
     paths = ["data/cleaned", "data/raw/pets"]
-    assert sign_again(plain.root, paths, "HEAD") == []
+    assert sign_again(plain.root, paths, "HEAD") == ([], [])
     plain.protect(stages=())
-    assert sign_again(plain.root, paths, "HEAD") == []
+    assert sign_again(plain.root, paths, "HEAD") == ([], [])
     assert not (plain.root / "signatures").exists()
     project.become(None, monkeypatch)
-    notes = sign_again(project.root, ["data/cleaned"], "HEAD")  # a rollback is done by then: a note, and no error
-    assert len(notes) == 1
-    assert "No identity is named" in notes[0]
+    (project.root / signature_name("cleaned")).unlink()
+    (project.root / statement_name("cleaned")).unlink()
+    _, (note,) = sign_again(project.root, ["data/cleaned"], "HEAD")  # a rollback is done by then: a note, and no error
+    assert "No identity is named" in note
