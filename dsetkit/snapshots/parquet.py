@@ -131,9 +131,9 @@ class TableFile:
         with opened.held.holding((chunk.start, chunk.start + chunk.packed_bytes) for _, chunk in read):
             self._look_at(opened, unknown)
             if numbers is None:
-                table = opened.file.read(columns=paths)
+                table = opened.file.read(columns=paths, use_threads=opened.is_on_disk)
             else:
-                table = opened.file.read_row_groups(numbers, columns=paths)
+                table = opened.file.read_row_groups(numbers, columns=paths, use_threads=opened.is_on_disk)
         table.validate(full=True)
         for column in table.columns:
             for piece in column.chunks:

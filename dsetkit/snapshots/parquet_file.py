@@ -58,7 +58,7 @@ def open_parquet(
             pa.PythonFile(RangeFile(size, held.read), "r") if path is None else str(path),
             metadata=metadata,
             read_dictionary=dictionaries,
-            pre_buffer=path is None,
+            pre_buffer=False,  # `held` does that, and no thread of Arrow's may call Python while a process ends
             page_checksum_verification=True,
             **_THRIFT,
         )

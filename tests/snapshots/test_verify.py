@@ -198,7 +198,7 @@ def test_statistics_that_lie_are_found_though_every_digest_fits(
     if fewer is not None:  # None: pyarrow reads no such file
         assert (forged.rows(0, 12) != before[0]) == fewer
         assert forged.table.slice(0, 12).equals(before[1])
-    (issue,) = found(place)
+    (issue,) = (each for each in found(place) if each.severity == "error")  # of what cannot be read, pictures are spare
     if fewer is None and issue.code == "part-damaged":
         return
     assert (issue.code, issue.severity, issue.file, issue.place) == (
