@@ -78,7 +78,7 @@ def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
 def _read_aside(path: Path, seal: Seal | None) -> Iterator[_Entry]:
     with open_scratch(path, seal) as file:
         for number in range(file.num_row_groups):
-            table = file.read_row_group(number)
+            table = file.read_row_group(number, use_threads=seal is None)  # see `parquet_file`: no thread calls Python
             numbers = table["number"].to_pylist()
             rows = iter_rows([table.drop_columns(["number"])], Rejected)
             for row, count in zip(rows, numbers, strict=True):

@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from dsetkit.errors import AccessError, DsetkitError, SnapshotError, TamperError
 from dsetkit.snapshots import rejects
 from dsetkit.snapshots.naming import content_name
 from dsetkit.snapshots.opening import read_info, read_seals, stored_files
+from dsetkit.snapshots.parquet_file import RangeFile
 from dsetkit.snapshots.parquet_out import write_table
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify, verify_stored
@@ -457,3 +459,19 @@ def test_a_table_that_another_reader_sealed(kit: SimpleNamespace, tmp_path: Path
     assert [issue.code for issue in verify(opened(place, kit)) if issue.severity == "error"] == ["part-damaged"]
     path.write_bytes(true)
     assert opened(place, kit).table == table
+
+
+def test_no_other_thread_reads(sealed: Path, kit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of Arrow's that is in Python when the process ends, ends it with an abort."""
+    readers: set[int] = set()
+    true = RangeFile.readinto
+
+    def spy(self: RangeFile, buffer: Any) -> int:
+        readers.add(threading.get_ident())
+        return true(self, buffer)
+
+    monkeypatch.setattr(RangeFile, "readinto", spy)
+    snapshot = opened(sealed, kit)
+    assert len(snapshot.table) == len(list(snapshot)) == len(snapshot)
+    assert snapshot.column(("key", "split")).num_rows == len(snapshot)
+    assert readers == {threading.get_ident()}
