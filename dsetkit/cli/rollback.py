@@ -102,7 +102,7 @@ def _show_plan(output: Output, rolling: Rollback, changes: list[SnapshotChange],
     roll = "would roll" if dry_run else "rolling"
     output.heading(f"{roll} {f'{rolling.stage} ' if rolling.stage else ''}back to {rolling.title}")
     for change in changes:
-        output.line(f"  {change.name}: {_side(change.old, '(cannot be read)')} → {_side(change.new, _LATER)}")
+        output.line(f"  {change.name}: {_side(change.old, _UNREAD)} → {_side(change.new, _LATER)}")
         for line in change.lines():
             output.line(f"    {line}", "dim")
     for path, word in rolling.outputs.items():

@@ -120,10 +120,10 @@ def _resolve(text: str, found: list[Snapshot | DsetkitError]) -> str:
 
 
 def _tell(stage: str, snapshot: Snapshot | DsetkitError, key: str) -> StageStory:
+    if isinstance(snapshot, TamperError):  # which is an ``AccessError``, too
+        return StageStory(stage, "absent", message=f"the snapshot was refused: {snapshot.message}")
     if isinstance(snapshot, AccessError):
         return StageStory(stage, "sealed", message=f"the snapshot is sealed to you. {snapshot.hint}")
-    if isinstance(snapshot, TamperError):
-        return StageStory(stage, "absent", message=f"the snapshot was refused: {snapshot.message}")
     if not isinstance(snapshot, Snapshot):
         return StageStory(stage, "absent", message="the snapshot is not built, or not whole")
     rejected = rows_from_table(snapshot.rejected.filter(pc.equal(snapshot.rejected["key"], key)), Rejected)
