@@ -17,8 +17,12 @@ SECRETS = ("BloodImage", "Platelets", '"RBC"', '"WBC"')
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Team:
-    """The team on real pictures. Only to be read."""
-    return the_team(tmp_path_factory, "blood", source=shared_data / "bccd")
+    """The team on real pictures, in a copy of this process's own: commands leave in a clone what they remember of a
+    source that may be read on this machine, and other tests look for just that.
+    """
+    return the_team(tmp_path_factory, "blood", source=shared_data / "bccd").copied(
+        tmp_path_factory.mktemp("blood") / "team"
+    )
 
 
 @pytest.fixture
