@@ -7,7 +7,7 @@ to do. ``DsetkitError`` is not a ``ValueError``: a careless ``except ValueError`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class DsetkitError(Exception):
@@ -155,3 +155,8 @@ class TamperError(AccessError):
     """Sealed or signed content that is not what was sealed or signed: altered, cut, swapped, moved or put back."""
 
     exit_code = 1
+
+
+def is_sealed_to_reader(found: object) -> TypeGuard[AccessError]:
+    """Whether it says that this identity lacks the keys of something, and not that it is none to be believed."""
+    return isinstance(found, AccessError) and not isinstance(found, TamperError)

@@ -12,7 +12,7 @@ import typer
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
 from dsetkit.cli.words import plural
-from dsetkit.errors import AccessError
+from dsetkit.errors import is_sealed_to_reader
 from dsetkit.history.revisions import find_project
 from dsetkit.history.rollback.change import SnapshotChange
 from dsetkit.history.rollback.run import Rollback, Rolled, finish_interrupted, open_rollback, outdated
@@ -121,7 +121,7 @@ def _show_plan(output: Output, rolling: Rollback, changes: list[SnapshotChange],
 def _side(snapshot: object, unread: str) -> str:
     if snapshot is None:
         return "none"
-    if isinstance(snapshot, AccessError):
+    if is_sealed_to_reader(snapshot):
         return "(sealed to you)"
     if not isinstance(snapshot, Snapshot):
         return unread

@@ -91,7 +91,7 @@ def find(
     root = find_project(Path())
     objects = Objects(root)
     try:
-        found, sealed, looked = find_fingerprint(root, objects, wanted, take=take, seed=seed)
+        found, sealed, unread, looked = find_fingerprint(root, objects, wanted, take=take, seed=seed)
     finally:
         objects.close()
     if sealed and not looked:
@@ -99,7 +99,8 @@ def find(
     if as_json:
         output.json([_found(item) for item in found])
     elif not found:
-        output.line(f"No version{' that you may read' if sealed else ''} has the fingerprint {wanted}.")
+        known = " that could be read here" if unread else " that you may read" if sealed else ""
+        output.line(f"No version{known} has the fingerprint {wanted}.")
     else:
         rows = [
             (
@@ -115,6 +116,8 @@ def find(
     if sealed:
         told = "snapshot is" if len(sealed) == 1 else "snapshots are"
         output.note(f"{len(sealed)} {told} sealed to you and not looked at. {sealed[0].hint}")
+    if unread:
+        output.note(f"{plural(len(unread), 'snapshot')} could not be read, and so not be looked at: {unread[0]}")
     raise typer.Exit(0 if found else 1)
 
 

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from dsetkit.errors import AccessError, DsetkitError
+from dsetkit.errors import AccessError, DsetkitError, is_sealed_to_reader
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import lock_at, recorded_outputs
 from dsetkit.history.revisions import Commit, commits, open_recorded
@@ -43,6 +43,8 @@ class Sought(NamedTuple):
     found: tuple[Found, ...]
     sealed: tuple[AccessError, ...]
     """Of each snapshot that was not looked at, because it is sealed to this identity."""
+    unread: tuple[DsetkitError, ...]
+    """Of each that was not, because it is nowhere, damaged or not to be believed."""
     looked: int
     """How many snapshots were."""
 
@@ -91,22 +93,25 @@ def find(
     """Where a fingerprint (or its beginning) belongs: versions and stages, newest first.
 
     Selections by ``where(split=, category=)`` are looked at too; with ``take``, the draws ``take(take, seed)`` of the
-    whole and of each of those as well. A snapshot that cannot be read is passed over.
+    whole and of each of those as well. A snapshot that cannot be read is passed over, and named.
     """
     places: list[Found] = []
     sealed: dict[int, AccessError] = {}
+    unread: dict[int, DsetkitError] = {}
     seen: dict[int, list[tuple[str, dict[str, str | int]]]] = {}
     for version in versions(root, objects, rev):
         for stage, snapshot in version.stages.items():
+            if is_sealed_to_reader(snapshot):
+                sealed[id(snapshot)] = snapshot
+                continue
             if isinstance(snapshot, DsetkitError):
-                if isinstance(snapshot, AccessError):
-                    sealed[id(snapshot)] = snapshot
+                unread[id(snapshot)] = snapshot
                 continue
             if id(snapshot) not in seen:
                 seen[id(snapshot)] = list(_matching(snapshot, fingerprint, take, seed))
             for found, selection in seen[id(snapshot)]:
                 places.append(Found(version.commit, stage, found, selection))
-    return Sought(tuple(places), tuple(sealed.values()), len(seen))
+    return Sought(tuple(places), tuple(sealed.values()), tuple(unread.values()), len(seen))
 
 
 def _matching(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dsetkit.errors import AccessError, DsetkitError, NotFoundError, TamperError
+from dsetkit.errors import DsetkitError, NotFoundError, TamperError, is_sealed_to_reader
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.arrow import Row, rows_from_table
 from dsetkit.spec.sample import Rejected
@@ -96,7 +96,7 @@ def _shown(snapshot: Snapshot | DsetkitError, key: str) -> str:
 def _resolve(text: str, found: list[Snapshot | DsetkitError]) -> str:
     failures: list[NotFoundError] = []
     snapshots = [snapshot for snapshot in found if isinstance(snapshot, Snapshot)]
-    sealed = [error for error in found if isinstance(error, AccessError)]
+    sealed = [error for error in found if is_sealed_to_reader(error)]
     if sealed and not snapshots:
         raise sealed[0]
     for snapshot in snapshots:
@@ -120,10 +120,10 @@ def _resolve(text: str, found: list[Snapshot | DsetkitError]) -> str:
 
 
 def _tell(stage: str, snapshot: Snapshot | DsetkitError, key: str) -> StageStory:
-    if isinstance(snapshot, TamperError):  # which is an ``AccessError``, too
-        return StageStory(stage, "absent", message=f"the snapshot was refused: {snapshot.message}")
-    if isinstance(snapshot, AccessError):
+    if is_sealed_to_reader(snapshot):
         return StageStory(stage, "sealed", message=f"the snapshot is sealed to you. {snapshot.hint}")
+    if isinstance(snapshot, TamperError):
+        return StageStory(stage, "absent", message=f"the snapshot was refused: {snapshot.message}")
     if not isinstance(snapshot, Snapshot):
         return StageStory(stage, "absent", message="the snapshot is not built, or not whole")
     rejected = rows_from_table(snapshot.rejected.filter(pc.equal(snapshot.rejected["key"], key)), Rejected)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,22 @@ def test_a_fingerprint_is_found_and_so_is_a_selections(project: Path) -> None:
         item.selection for item in find(project, objects, drawn.fingerprint, take=3, seed=7).found
     ]
     assert json.loads(sh(project, "dsetkit", "find", then.fingerprint, "--json"))[0]["tags"] == ["v1"]
+
+
+def test_a_fingerprint_is_not_denied_where_versions_could_not_be_read(pushed: Path) -> None:
+    """All of the cleaned snapshots are nowhere: so says the answer, and not that no version had it."""
+    sh(pushed, "dvc", "remote", "remove", "--local", "store")
+    objects = Objects(pushed)
+    sought = find(pushed, objects, "0" * 64)
+    objects.close()
+    assert sought.found == sought.sealed == ()
+    assert {type(error) for error in sought.unread} == {NotFoundError}
+    ran = subprocess.run(
+        ["dsetkit", "find", "0" * 64], cwd=pushed, env=os.environ | {"COLUMNS": "500"}, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert "No version that could be read here has the fingerprint" in ran.stdout
+    assert f"{len(sought.unread)} snapshots could not be read, and so not be looked at: " in ran.stderr
 
 
 def test_revisions_folders_and_the_workspace_are_compared(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
