@@ -140,10 +140,10 @@ def commit_tree(root: Path, tree_sha: str, parent: str, message: str) -> str:
     return run_git(root, *command, data=message.encode(), hint=hint).decode().strip()
 
 
-def add_commit(root: Path, head: str, paths: Sequence[str], message: str) -> str:
-    """A commit of what stands at these paths, on top of HEAD, which is ``head`` and what the index has."""
+def amend_commit(root: Path, head: str, parent: str, paths: Sequence[str], message: str) -> str:
+    """HEAD, which is ``head`` and what the index has, made anew on ``parent`` with what stands at these paths."""
     run_git(root, "add", "--all", "--", *(path for path in paths if (root / path).exists()))
-    made = commit_tree(root, run_git(root, "write-tree").decode().strip(), head, f"{message}\n")
+    made = commit_tree(root, run_git(root, "write-tree").decode().strip(), parent, f"{message}\n")
     run_git(root, "update-ref", "-m", f"dsetkit: {message}", "HEAD", made, head)
     return made
 

@@ -30,12 +30,12 @@ from dsetkit.history.rollback.check import (
     uncommitted,
 )
 from dsetkit.history.rollback.fetch import Wanted, fetch, missing, rebuild, remember, wanted
-from dsetkit.history.rollback.git import Blob, add_commit, commit_tree, is_detached, keep_blob, tree, tree_with
+from dsetkit.history.rollback.git import Blob, amend_commit, commit_tree, is_detached, keep_blob, tree, tree_with
 from dsetkit.history.rollback.journal import Journal
 from dsetkit.history.rollback.locks import dvc_errors, dvc_lock, own_lock
 from dsetkit.history.rollback.moves import finish, recover
 from dsetkit.history.rollback.plan import Plan, Version, Wish, make_plan
-from dsetkit.history.rollback.resign import SIGNED, sign_again
+from dsetkit.history.rollback.resign import SIGNED, sign_again, to_sign
 from dsetkit.history.rollback.stage import choose, merged_files
 from dsetkit.history.rollback.steps import make_steps
 from dsetkit.snapshots.naming import SNAPSHOT
@@ -194,7 +194,7 @@ class Rollback:
             raise
         notes = finish(self.root, journal, rebuild)
         refresh_sealing(self.root)  # what came back may be of a time without a policy, or with another one
-        signed, more = sign_again(self.root, [path for path in self._coming if path.startswith("data/")], self.target)
+        signed, more = sign_again(self.root, to_sign([*self._coming, *self.plan.files]), self.target)
         notes += more
         remember(self._repo, self._hashes())
         made = new_head if resolve(self.root, "HEAD") == new_head else None
@@ -202,9 +202,9 @@ class Rollback:
             said = f"signed again as the newest: {', '.join(signed)}"
             if made is None:
                 notes.append(f"{said}; commit signatures/ and access/audit/ too")
-            else:  # in a commit of its own: it can only be signed once it stands
-                made = add_commit(self.root, made, SIGNED, f"Sign what came back: {', '.join(signed)}")
-                notes.append(f"{said}, in a commit of its own")
+            else:  # it can only be signed once it stands; a commit with old signatures would be no version to believe
+                made = amend_commit(self.root, made, self.head, SIGNED, title)
+                notes.append(f"{said}, in the same commit")
         if made is not None and is_detached(self.root):
             notes.append("HEAD is on no branch, and so is the commit: git switch --create NAME keeps it")
         return Rolled(fetched, made, is_recorded or made is not None, tuple(notes), tuple(sealed))

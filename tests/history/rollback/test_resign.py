@@ -15,8 +15,11 @@ from dsetkit.access.audit import verify_chains
 from dsetkit.access.policy import read_chain
 from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name
 from dsetkit.errors import TamperError
+from dsetkit.history import log
+from dsetkit.history.objects import Objects
 from dsetkit.history.rollback.resign import sign_again
 from dsetkit.history.rollback.run import open_rollback
+from dsetkit.snapshots.read import Snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -113,12 +116,18 @@ def test_what_was_not_believed_then_is_not_signed(project: Protected) -> None:
 
 
 def test_with_a_commit_signatures_are_committed(project: Protected) -> None:
-    """So that a clone of it has them."""
+    """So that a clone of it has them; in the commit of what they sign, so that each version is one to believe."""
+    before = sh(project.root, "git", "rev-parse", "HEAD")
     with open_rollback(project.root, "v1") as rolling:
         done = rolling.run(commit=True)
     assert done.commit == sh(project.root, "git", "rev-parse", "HEAD").strip()
+    assert sh(project.root, "git", "rev-parse", "HEAD^") == before
     assert sh(project.root, "git", "status", "--porcelain") == ""
-    said = f"signed again as the newest: {', '.join(STAGES)}, in a commit of its own"
+    objects = Objects(project.root)
+    for version in log.versions(project.root, objects):
+        assert {stage for stage, found in version.stages.items() if not isinstance(found, Snapshot)} == set()
+    objects.close()
+    said = f"signed again as the newest: {', '.join(STAGES)}, in the same commit"
     assert said in done.notes
     for stage in STAGES:
         place = project.root / "data" / stage
