@@ -15,9 +15,10 @@ from dsetkit.access.identity import Identity, load_identity
 from dsetkit.access.keyring import read_keyring
 from dsetkit.access.keys import DataKey, Secret
 from dsetkit.access.policy import Chain, read_chain
+from dsetkit.access.provenance import Statement
 from dsetkit.access.rules import principal_of, rule_of, seal_wanted
 from dsetkit.access.seal import DomainSeal, Padding
-from dsetkit.access.statement import Read, builders_of, check_statement, reader_of
+from dsetkit.access.statement import REPORT, Read, builders_of, check_statement, reader_of, subject_of
 from dsetkit.access.trust import SeenStage, Trust, open_trust
 from dsetkit.errors import AccessError
 from dsetkit.spec.policy import AccessPolicy, StageRule, check_stage
@@ -130,7 +131,7 @@ class ProjectKeys(Secret):
             self.chain,
             self._trust(),
             seals.stage,
-            document,
+            subject_of(seals.stage, document),
             self._statements,
             sealed=(seals.domain, seals.epoch),
             facets={name: (facet.domain, facet.epoch) for name, facet in seals.facets.items()},
@@ -142,8 +143,24 @@ class ProjectKeys(Secret):
 
         Raises ``TamperError`` with the reason, ``AccessError``.
         """
-        check_statement(
-            self.chain, self._trust(), stage, document, self._statements, sealed=None, is_past=self._is_past
+        files = subject_of(stage, document)
+        check_statement(self.chain, self._trust(), stage, files, self._statements, sealed=None, is_past=self._is_past)
+
+    def check_report(self, files: Mapping[str, str], sealed: tuple[str, int]) -> Statement:
+        """The statement of the report, where a builder of it signed these of its files, and no later one was seen.
+
+        ``files``: name below the root → SHA-256 as it is stored; ``sealed``: the domain and epoch that they say. Raises
+        like ``check``.
+        """
+        return check_statement(
+            self.chain,
+            self._trust(),
+            REPORT,
+            files,
+            self._statements,
+            sealed=sealed,
+            facets=None,
+            is_past=self._is_past,
         )
 
     def check_place(self, url: str, seals: Seals | None) -> None:

@@ -6,6 +6,8 @@ fields that dsetkit writes are accepted.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -84,10 +86,10 @@ class Provenance(Document):
 
 
 class Statement(Document):
-    """An in-toto Statement v1 about one snapshot."""
+    """An in-toto Statement v1 about one snapshot, or about all files of a report."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
-    subject: tuple[Subject] = Field()
+    subject: tuple[Subject, ...] = Field(min_length=1)
     predicate_type: Literal["https://slsa.dev/provenance/v1"] = Field(alias="predicateType")
     predicate: Provenance
 
@@ -97,11 +99,27 @@ class Statement(Document):
         return self.predicate.build_definition.external_parameters
 
     @property
+    def files(self) -> dict[str, str]:
+        """What it is about: name below the project's root → SHA-256."""
+        return {subject.name: subject.digest.sha256 for subject in self.subject}
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of the ``snapshot.json`` it is about."""
-        return self.subject[0].digest.sha256
+        """One digest of what it is about: ``digest_of_files``."""
+        return digest_of_files(self.files)
 
     @property
     def signer(self) -> str:
         """Who says so; nothing before the signature was checked."""
         return self.predicate.run_details.builder.id.removeprefix(PRINCIPAL_URN)
+
+
+def digest_of_files(files: Mapping[str, str]) -> str:
+    """One digest of files, given as name → SHA-256.
+
+    Of one file its own. Of several the SHA-256 of a line a file, sorted by name, as ``sha256sum`` writes them:
+    ``<SHA-256>  <name>`` and a line feed.
+    """
+    if len(files) == 1:
+        return next(iter(files.values()))
+    return hashlib.sha256("".join(f"{files[name]}  {name}\n" for name in sorted(files)).encode()).hexdigest()

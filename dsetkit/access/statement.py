@@ -1,17 +1,18 @@
-"""What a builder signs of a snapshot: an in-toto Statement v1 with SLSA provenance v1, one a stage.
+"""What a builder signs of a stage: an in-toto Statement v1 with SLSA provenance v1, one a stage.
 
 ``signatures/<stage>.json`` (``/`` in the stage is ``__``) and, beside it, ``signatures/<stage>.sig``, an SSH signature
 over its exact bytes (``signing``, namespace ``dsetkit-snapshot@<project id>``). The fields are those of the in-toto
 Attestation Framework (spec/v1/statement.md) and of SLSA 1.0 (provenance, predicate type
 ``https://slsa.dev/provenance/v1``): what a stage was built of are the resolved dependencies, what it was asked to build
-are the external parameters.
+are the external parameters. A snapshot's statement is about its ``snapshot.json``, which names and hashes all the rest;
+that of a sealed report about each of its files, sorted by name, as they are stored.
 
-Readers of a sealed snapshot hold the keys that seal it, so sealing does not say who made it: this does. A statement is
-believed when
+Readers of a sealed snapshot, or report, hold the keys that seal it, so sealing does not say who made it: this does. A
+statement is believed when
 
-- it is about just this ``snapshot.json``, stage and project;
+- it is about just this ``snapshot.json`` (of a report: this file), stage and project;
 - the policy version that it names is one of the verified chain, its signer was a builder of the stage by that version,
-  and the snapshot is sealed in the domain and epoch of that version;
+  and what it is about is sealed in the domain and epoch of that version;
 - unless it is of the past, its signer is a builder *now* as well, with a key that is still theirs, or this user
   believed the very same before. Who is a builder no more cannot make a new one by naming an old policy; what they
   signed before is signed again by one who is (``dsetkit sign``), or built again;
@@ -28,7 +29,8 @@ nobody signs new things for the past on top of their revocation. A stage that is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +40,7 @@ from dsetkit.access.files import document_text, parse_document, read_below, refu
 from dsetkit.access.identity import Identity
 from dsetkit.access.policy import FOLDER as POLICIES
 from dsetkit.access.policy import MAX_POLICY_BYTES, Chain
-from dsetkit.access.provenance import MAX_VERSION, PRINCIPAL_URN, Statement
+from dsetkit.access.provenance import MAX_VERSION, PRINCIPAL_URN, Statement, digest_of_files
 from dsetkit.access.rules import facets_of, principal_of, rule_of, seal_wanted
 from dsetkit.access.trust import MAX_STEP, SeenStage, Trust
 from dsetkit.errors import AccessError, TamperError
@@ -52,7 +54,10 @@ NO_FACETS: Mapping[str, tuple[str, int]] = {}
 Read = Callable[[str, int], bytes | None]
 """Reads a file by its name below the project's root, at most so many bytes; None where there is none."""
 
-_SIGN = "Have a builder sign it: dsetkit sign."
+REPORT = "report"
+"""The stage whose statement is about many files."""
+
+_REPORT_FILE = re.compile(r"(cards|reports)(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 
 
 class Signed(NamedTuple):
@@ -74,12 +79,17 @@ def signature_name(stage: str) -> str:
 
 
 def subject_name(stage: str) -> str:
-    """What a statement of a stage is about, below the project's root."""
+    """What the statement of a snapshot's stage is about, below the project's root."""
     return f"data/{check_stage(stage)}/snapshot.json"
 
 
+def subject_of(stage: str, document: bytes) -> dict[str, str]:
+    """What the statement of a snapshot is about, as ``make_statement`` takes it; ``document``: ``snapshot.json``."""
+    return {subject_name(stage): hashlib.sha256(document).hexdigest()}
+
+
 def builders_of(policy: AccessPolicy, stage: str) -> tuple[str, ...]:
-    """Whose signature makes a snapshot of the stage believed: its builders; admins where it is plain."""
+    """Whose signature makes what stands of the stage believed: its builders; admins where it is plain."""
     rule = rule_of(policy, stage)
     return policy.admins if rule is None else rule.builders
 
@@ -110,7 +120,7 @@ def standing_statement(chain: Chain, read: Read, stage: str) -> Statement | None
     with suppress(TamperError):  # half of one, or nobody's: it is replaced
         signed = read_statement(read, stage)
         if signed is not None:
-            _check_authentic(chain, signed, stage, subject_name(stage))
+            _check_authentic(chain, signed, stage)
             return signed.statement
     return None
 
@@ -119,7 +129,7 @@ def make_statement(
     chain: Chain,
     identity: Identity,
     stage: str,
-    document: bytes,
+    files: Mapping[str, str],
     *,
     before: Statement | None,
     seen: SeenStage | None = None,
@@ -127,19 +137,20 @@ def make_statement(
     inputs: Mapping[str, str],
     params: str,
     tools: Mapping[str, str],
-    subject: str | None = None,
 ) -> Statement:
-    """The statement of a stage whose ``snapshot.json`` is ``document``, under the policy as it is now.
+    """The statement of a stage about ``files`` (name → SHA-256), under the policy as it is now.
 
-    ``before`` is the stage's statement of before, ``seen`` the highest that its signer has seen (``Trust``). The
-    version is one more than both where the snapshot is another, so that what is signed now is the newest, wherever it
-    comes from (an earlier version that was brought back, another branch).
-    ``sealed`` is domain and epoch; ``inputs`` the SHA-256 of the ``snapshot.json`` of each stage it was built of;
-    ``params`` the digest of the params it read; ``subject`` what it is about, where not ``subject_name(stage)``.
+    ``files``: of a snapshot ``subject_of``, of a report all of its files as they are stored. ``before`` is the stage's
+    statement of before, ``seen`` the highest that its signer has seen (``Trust``). The version is one more than both
+    where the files are others, so that what is signed now is the newest, wherever it comes from (an earlier version
+    that was brought back, another branch). ``sealed`` is domain and epoch; ``inputs`` the SHA-256 of the
+    ``snapshot.json`` of each stage it was built of; ``params`` the digest of the params it read.
 
     Raises ``AccessError`` for who is no builder of the stage, and for what is not sealed as the policy says;
     ``TamperError`` where somebody has signed the highest version there can be.
     """
+    if not _is_about(stage, sorted(files)):
+        raise ValueError(f"no statement of {stage} is about {sorted(files)}")
     policy = chain.policy
     signer = principal_of(policy, identity)
     builders = builders_of(policy, stage)
@@ -154,11 +165,10 @@ def make_statement(
         raise AccessError(
             f"{stage} is not sealed as the policy says now", subject=stage, hint="Build it again: dvc repro."
         )
-    digest = hashlib.sha256(document).hexdigest()
-    version = _next_version(stage, digest, before, seen)
+    version = _next_version(stage, digest_of_files(files), before, seen)
     row = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [_subject(subject or subject_name(stage), digest)],
+        "subject": [_subject(name, files[name]) for name in sorted(files)],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -213,37 +223,32 @@ def check_statement(
     chain: Chain,
     trust: Trust,
     stage: str,
-    document: bytes,
+    files: Mapping[str, str],
     read: Read,
     *,
     sealed: tuple[str, int] | None,
-    facets: Mapping[str, tuple[str, int]] = NO_FACETS,
+    facets: Mapping[str, tuple[str, int]] | None = NO_FACETS,
     is_past: bool = False,
-    subject: str | None = None,
 ) -> Statement:
-    """The believed statement about ``document``, a stage's ``snapshot.json``; remembered unless ``is_past``.
+    """The believed statement about ``files`` (name → SHA-256) of a stage; remembered unless ``is_past``.
 
-    ``sealed`` is the domain and epoch that ``document`` says, ``facets`` those of each facet; ``read`` reads what is in
-    ``signatures/``, and with ``is_past`` ``access/policy/`` as the statement met it; for ``subject`` see
-    ``make_statement``. Raises ``TamperError`` with the reason: not signed, wrongly signed, altered, of another stage,
-    older.
+    ``files`` is what a snapshot's statement is about (``subject_of``), or some of the files of a report: those that are
+    looked at. ``sealed`` is the domain and epoch that they say, ``facets`` those of each facet, None of a report, which
+    has none; ``read`` reads what is in ``signatures/``, and with ``is_past`` ``access/policy/`` as the statement met
+    it. Raises ``TamperError`` with the reason: not signed, wrongly signed, altered, of another stage, older.
     """
     name = statement_name(stage)
     signed = read_statement(read, stage)
     if signed is None:
-        refuse("is not signed", stage, hint=_SIGN)
+        refuse("is not signed", stage, hint=_to_sign(stage))
     statement, parameters = signed.statement, signed.statement.parameters
-    then, signer = _check_authentic(chain, signed, stage, subject or subject_name(stage))
-    digest = hashlib.sha256(document).hexdigest()
-    if statement.digest != digest:
-        refuse(
-            f"is not what {signer} signed: it was altered, or built again and not signed",
-            stage,
-            hint="Fetch what was signed (dvc pull, or dvc checkout), or have a builder sign it.",
-        )
+    then, signer = _check_authentic(chain, signed, stage)
+    _check_files(statement, files, signer)
+    digest = statement.digest
     if (parameters.domain, parameters.epoch) != (sealed or (None, None)) or sealed != seal_wanted(then, stage):
         refuse("is not sealed in the domain and epoch of the policy that it was signed under", stage)
-    _check_facets(then, stage, facets)
+    if facets is not None:
+        _check_facets(then, stage, facets)
     seen = trust.seen
     known = None if seen is None else seen.stages.get(stage)
     is_known = known is not None and (known.version, known.digest) == (parameters.version, digest)
@@ -258,6 +263,36 @@ def check_statement(
     return statement
 
 
+def _check_files(statement: Statement, files: Mapping[str, str], signer: str) -> None:
+    """Whether a statement has each of some files. Raises ``TamperError``."""
+    stage, signed = statement.parameters.stage, statement.files
+    for name in sorted(files):
+        subject = name if stage == REPORT else stage
+        if name not in signed:
+            refuse(f"is none of the files that {signer} signed", subject, hint=_to_sign(stage))
+        if signed[name] != files[name]:
+            fetch = "git checkout, dvc checkout" if stage == REPORT else "dvc pull, or dvc checkout"
+            refuse(
+                f"is not what {signer} signed: it was altered, or built again and not signed",
+                subject,
+                hint=f"Fetch what was signed ({fetch}), or have a builder sign it.",
+            )
+
+
+def _is_about(stage: str, names: Sequence[str]) -> bool:
+    """Whether a statement of a stage may be about just these: of each file of a report once, sorted by name."""
+    if stage != REPORT:
+        return list(names) == [subject_name(stage)]
+    return list(names) == sorted(set(names)) and all(_REPORT_FILE.fullmatch(name) for name in names)
+
+
+def _to_sign(stage: str) -> str:
+    """What to do about what is not signed."""
+    if stage == REPORT:
+        return "Build it again (dsetkit report), or have a builder look at it and sign it: dsetkit sign report."
+    return "Have a builder sign it: dsetkit sign."
+
+
 def _check_facets(policy: AccessPolicy, stage: str, facets: Mapping[str, tuple[str, int]]) -> None:
     rules = facets_of(policy, stage)
     for name, sealed in facets.items():
@@ -270,12 +305,12 @@ def _check_facets(policy: AccessPolicy, stage: str, facets: Mapping[str, tuple[s
         refuse(f"has no facet {min(lacking)}, which the policy it was signed under keeps apart", stage)
 
 
-def _check_authentic(chain: Chain, signed: Signed, stage: str, subject: str) -> tuple[AccessPolicy, str]:
+def _check_authentic(chain: Chain, signed: Signed, stage: str) -> tuple[AccessPolicy, str]:
     """The policy that a statement of a stage names, and who signed it, a builder by that. Raises ``TamperError``."""
     name, parameters = statement_name(stage), signed.statement.parameters
     if (parameters.project, parameters.stage) != (chain.policy.project, stage):
         refuse("is about another project or stage", name)
-    if signed.statement.subject[0].name != subject:
+    if not _is_about(stage, [subject.name for subject in signed.statement.subject]):
         refuse("is about another file", name)
     policy = chain.at(parameters.policy.version, parameters.policy.digest)
     if policy is None:
@@ -286,7 +321,7 @@ def _check_authentic(chain: Chain, signed: Signed, stage: str, subject: str) -> 
         )
     signer = signed.statement.signer
     if signer not in builders_of(policy, stage):
-        refuse(f"is signed by {shown(signer)}, who was no builder of {stage}", name, hint=_SIGN)
+        refuse(f"is signed by {shown(signer)}, who was no builder of {stage}", name, hint=_to_sign(stage))
     signing.verify(
         signed.text,
         signed.signature,

@@ -26,10 +26,10 @@ from dsetkit.cli.words import plural, size_text
 from dsetkit.errors import UsageError
 from dsetkit.history.anchors import read_anchors, write_anchor
 from dsetkit.history.remote_places import stage_remotes
-from dsetkit.report.sealed import is_newest, sealed_for, unsealed
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import PROJECT_STAGES, check_stage
 from dsetkit.stages.project import Project
+from dsetkit.stages.sealed_report import check_report, is_newest, sealed_for, unsealed
 from dsetkit.stages.sign import sign_stage, standing_stages
 from dsetkit.storage.atomic import written
 
@@ -44,22 +44,23 @@ class Provider(StrEnum):
 
 def sign(
     stage: list[str] = typer.Argument(
-        None, metavar="[STAGE]...", help="raw/SOURCE, cleaned, augmented; all by default."
+        None, metavar="[STAGE]...", help="raw/SOURCE, cleaned, augmented, report; all that stand by default."
     ),
     identity: Path | None = IDENTITY,
     as_json: bool = JSON,
 ) -> None:
-    """Sign snapshots as they stand here.
+    """Sign snapshots, and the sealed report, as they stand here.
 
     Writes signatures/STAGE.json (an in-toto statement with SLSA provenance) and signatures/STAGE.sig. Builds sign what
-    they make; this is for snapshots whose signer is a builder no more, and for plain ones, which admins sign.
+    they make; this is for what was signed by who is a builder no more, and for plain snapshots, which admins sign.
+    A plain report is not signed.
     """
     output = Output(as_json=as_json)
     project = Project.find()
-    stages = list(stage or ()) or standing_stages(project)
+    keys = ProjectKeys(project.root, identity)
+    stages = list(stage or ()) or standing_stages(project, keys)
     if not stages:
         raise UsageError("No snapshot stands here", hint="Build it first: dvc repro; or fetch it: dvc pull.")
-    keys = ProjectKeys(project.root, identity)
     done = [sign_stage(project, keys, name) for name in stages]
     if as_json:
         output.json([asdict(one) for one in done])
@@ -201,8 +202,8 @@ def unseal(
 ) -> None:
     """Write a sealed file of the report in plain.
 
-    Only what is sealed for the readers of the report. Any of them could have made it: it is not signed.
-    What is written is readable to whoever gets it: delete it when you have looked at it, and do not commit it.
+    Only what is sealed for the readers of the report, and a builder of it signed; the rest of the report need not be
+    there. What is written is readable to whoever gets it: delete it when you have looked at it, and do not commit it.
     """
     project = Project.find()
     root = project.root.resolve()
@@ -217,6 +218,7 @@ def unseal(
     data = path.read_bytes()
     domain, epoch = sealed_for(inside, data)
     wanted = seal_wanted(keys.policy, "report")
+    check_report(keys, {inside: data})
     is_new = is_newest(inside, (domain, epoch), wanted)
     plain = unsealed(inside, data, keys.seal_in(domain, epoch, "report"))
     with written(out):
@@ -226,7 +228,7 @@ def unseal(
     if not is_new and wanted is not None:
         typer.echo(
             f"{inside} is of an older epoch ({epoch}; the newest is {wanted[1]}): who could read the report then, and "
-            "was revoked since, could have made it. Build it again: dvc repro.",
+            "was revoked since, can read it still. Build it again: dvc repro.",
             err=True,
         )
     if as_json:

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import typer
 
 import dsetkit
+from dsetkit.access.statement import REPORT
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON, REV
 from dsetkit.cli.words import plural
 from dsetkit.errors import AccessError, NotFoundError, SnapshotError, StorageError, TamperError, UsageError
 from dsetkit.history.objects import Objects
+from dsetkit.history.recorded_report import sealed_report_at
 from dsetkit.history.repair import Repaired, repair_outputs, repair_versions, repair_workspace
-from dsetkit.history.revisions import find_project, folder_at, keys_recorded, snapshots_at
+from dsetkit.history.revisions import find_project, folder_at, keys_recorded, resolve, snapshots_at
+from dsetkit.history.statements import keys_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.report.cards.files import card_places, check_cards, project_of
 from dsetkit.snapshots.naming import SNAPSHOT
@@ -27,6 +30,7 @@ from dsetkit.snapshots.verify_stored import verify_stored
 from dsetkit.spec.issue import Issue
 from dsetkit.stages.project import Project
 from dsetkit.stages.sealed import keys_near
+from dsetkit.stages.sealed_report import report_issues, seals_report, standing_report
 from dsetkit.storage.folder import Folder, open_folder
 
 _MOST_NAMED = 20
@@ -50,10 +54,11 @@ def verify(
     source: str | None = typer.Option(None, "--from", help="With --repair: a backup to fetch from, too."),
     as_json: bool = JSON,
 ) -> None:
-    """Recompute all digests and fingerprints; check the cards.
+    """Recompute all digests and fingerprints; check signatures and the cards.
 
-    Cards are to be complete and current. Exit code 1 where something does not match.
-    With --rev, what was recorded then, in DVC's cache and remote; cards are in git and not looked at.
+    Cards are to be complete and current; without PATH, a sealed report is to be what a builder of it signed. Exit code
+    1 where something does not match.
+    With --rev, what was recorded then, in DVC's cache and remote, and git; whether cards are current is not looked at.
     With --repair, good copies come from DVC's cache and remote (or the backup) into cache and workspace; nothing good
     is ever replaced. The exit code is that of a second look.
     """
@@ -80,6 +85,8 @@ def verify(
             found = look()
         found.issues.extend(done.issues)
     issues = found.issues + (_check_cards(output, path, found.sound) if in_workspace else [])
+    if path is None and not everything:
+        issues += _check_report(output, rev)
     if as_json:
         documents = [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues]
         output.json({"repaired": mended, "issues": documents} if repair else documents)
@@ -134,6 +141,29 @@ def _check_cards(output: Output, path: str | None, sound: list[Path]) -> list[Is
         progress.start("verifying cards", None)
         issues = check_cards(project, carded)
     _show(output, "cards", issues)
+    return issues
+
+
+def _check_report(output: Output, rev: str | None) -> list[Issue]:
+    """Whether a builder signed the report, where it is sealed and stands; of a revision, where it was sealed then."""
+    root = Project.find().root if rev is None else find_project(Path())
+    commit = None if rev is None else resolve(root, rev)
+    keys = keys_at(root, commit, REPORT)
+    if keys is None:
+        return []
+    try:
+        if commit is not None:
+            files = sealed_report_at(root, commit)
+        else:
+            files = standing_report(root) if seals_report(keys) else {}
+        if not files:
+            return []
+        issues = report_issues(keys, files)
+    except TamperError as error:
+        issues = [Issue(code="report-tampered", message=error.message, hint=error.hint)]
+    except (NotFoundError, StorageError) as error:
+        issues = [Issue(code="report-unreadable", message=error.message, hint=error.hint)]
+    _show(output, "report" if rev is None else f"report at {rev}", issues)
     return issues
 
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dsetkit.history.previous import previous_output
-from dsetkit.report.cards.files import CARDS, build_card, card_places, relative_place
+from dsetkit.report.cards.files import build_card, card_places, relative_place
 from dsetkit.report.facts.collect import ProjectFacts, collect_project
 from dsetkit.report.numbers.metrics import Metrics, build_metrics, metrics_bytes
 from dsetkit.report.numbers.plots import build_plots
 from dsetkit.report.page.build import build_page
 from dsetkit.report.page.change import Change
-from dsetkit.report.sealed import sealed_report
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import open_snapshot
 from dsetkit.stages.build import Build, NoProgress, Progress
+from dsetkit.stages.lineage import report_digest
 from dsetkit.stages.project import Project
+from dsetkit.stages.sealed_report import CARDS, FOLDERS, METRICS, PAGE, PLOTS, sealed_report
+from dsetkit.stages.tools import tool_versions
 from dsetkit.storage.atomic import remove_tree, swap_folder, write_atomic
 
 SECTIONS = ("sources", "clean", "augment", "card", "report")
 """Of params: what the report shows, and which snapshots it reads."""
-
-PAGE = PurePosixPath("reports/report.html")
-METRICS = PurePosixPath("reports/metrics.json")
-PLOTS = PurePosixPath("reports/plots")
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,9 @@ class ReportResult:
 def run_report(project: Project, *, progress: Progress | None = None) -> ReportResult:
     """Make ``reports/`` and ``cards/`` from the project's snapshots.
 
-    All is made first; then plots and cards are replaced as whole folders, page and metrics as files, each by a rename.
-    Raises ``UsageError`` where another run is at it, ``SnapshotError`` where a snapshot is absent or damaged,
-    ``ChangedError`` where params or inputs changed meanwhile; nothing is replaced then.
+    All is made first, and signed where it is sealed; then plots and cards are replaced as whole folders, page and
+    metrics as files, each by a rename. Raises ``UsageError`` where another run is at it, ``SnapshotError`` where a
+    snapshot is absent or damaged, ``ChangedError`` where params or inputs changed meanwhile; nothing is replaced then.
     """
     shown = progress or NoProgress()
     inputs = {f"raw/{name}": project.raw(name) for name in project.params.sources}
@@ -69,18 +67,24 @@ def run_report(project: Project, *, progress: Progress | None = None) -> ReportR
         shown.start("report: the version before", None)
         change = find_change(project)
         shown.start("report: cards", None)
-        files = {PurePosixPath(CARDS, name): data for name, data in _cards(project, facts).items()}
+        files = {CARDS / name: data for name, data in _cards(project, facts).items()}
         files |= {PLOTS / name: data for name, data in build_plots(facts).items()}
         shown.start("report: page", None)
         files |= {PAGE: build_page(project, facts, change), METRICS: metrics_bytes(facts)}
         seal = build.sealing.seal
         if seal is not None:
             files = sealed_report(files, seal)
-        for folder in (PLOTS, PurePosixPath(CARDS)):
+        for folder in FOLDERS:
             inside = {path: data for path, data in files.items() if folder in path.parents}
             _write(build.folder / folder.name, {str(path.relative_to(folder)): data for path, data in inside.items()})
         build.check()
-        for folder in (PLOTS, PurePosixPath(CARDS)):
+        build.sealing.sign(
+            {path.as_posix(): data for path, data in files.items()},
+            inputs,
+            params=report_digest(project),
+            tools=tool_versions(),
+        )
+        for folder in FOLDERS:
             (project.root / folder).parent.mkdir(parents=True, exist_ok=True)
             swap_folder(build.folder / folder.name, project.root / folder)
         for path in (PAGE, METRICS):

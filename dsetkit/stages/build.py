@@ -87,6 +87,7 @@ class Build(AbstractContextManager["Build"]):
     ) -> None:
         """``stage`` is its name for the access policy (``raw/blood``); ``inputs`` the stages it is made from."""
         self.place = place
+        self._root = project.root
         self.sealing = project.sealing(stage)
         self._inputs = dict(inputs or {})
         self._wants_signed = project.params.access.signed_inputs
@@ -128,7 +129,8 @@ class Build(AbstractContextManager["Build"]):
         """
         self.check()
         document = (self.folder / "snapshot.json").read_bytes()
-        self.sealing.sign(document, self._inputs, params=info.params_digest or "", tools=info.versions)
+        name = (self.place / "snapshot.json").relative_to(self._root).as_posix()
+        self.sealing.sign({name: document}, self._inputs, params=info.params_digest or "", tools=info.versions)
         self.place.parent.mkdir(parents=True, exist_ok=True)
         swap_folder(self.folder, self.place)
         self.sealing.finish()

@@ -1,4 +1,7 @@
-"""What each stage was asked to do, as one digest: recorded in its snapshot, so that a stale one is known as such."""
+"""What each stage was asked to do, as one digest: recorded in its snapshot, so that a stale one is known as such.
+
+The report's is in its statement (``access.statement``).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,12 @@ def clean_digest(project: Project) -> str:
 def augment_digest(project: Project) -> str:
     """Of the params that ``augment`` reads."""
     return _digest(project, project.params.augment)
+
+
+def report_digest(project: Project) -> str:
+    """Of the params that ``report`` reads."""
+    params = project.params
+    return _digest(project, *params.sources.values(), params.clean, params.augment, params.card, params.report)
 
 
 def _digest(project: Project, *facts: Any) -> str:

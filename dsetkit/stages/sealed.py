@@ -226,15 +226,18 @@ class Sealing:
                     hint=f"Build {stage} again (dvc repro), or have an admin protect {self.stage} or declassify it.",
                 )
 
-    def sign(self, document: bytes, inputs: Mapping[str, Path], *, params: str, tools: Mapping[str, str]) -> None:
-        """Sign the ``snapshot.json`` that was built, into ``signatures/``; nothing for a stage that is plain.
+    def sign(
+        self, files: Mapping[str, bytes], inputs: Mapping[str, Path], *, params: str, tools: Mapping[str, str]
+    ) -> None:
+        """Sign what was built, into ``signatures/``; nothing for a stage that is plain.
 
-        ``inputs``: stage → folder of what it was made from; ``params``: digest of what params say to it. Raises
-        ``AccessError``, ``TamperError``, ``StorageError``.
+        ``files``: name in the project → content as it is stored, of a snapshot its ``snapshot.json``; ``inputs``: stage
+        → folder of what it was made from; ``params``: digest of what params say to it. Raises ``AccessError``,
+        ``TamperError``, ``StorageError``.
         """
         if self.keys is None or self.seal is None:
             return
-        sign_document(self.keys, self.root, self.stage, document, inputs, params=params, tools=tools)
+        sign_files(self.keys, self.root, self.stage, files, inputs, params=params, tools=tools)
 
     def finish(self) -> None:
         """After a stage was built: leave its mark for DVC.
@@ -290,19 +293,20 @@ class Sealing:
         check_entry(self.root, self.keys.policy, self.stage)
 
 
-def sign_document(
+def sign_files(
     keys: ProjectKeys,
     root: Path,
     stage: str,
-    document: bytes,
+    files: Mapping[str, bytes],
     inputs: Mapping[str, Path],
     *,
     params: str,
     tools: Mapping[str, str],
 ) -> None:
-    """Sign one ``snapshot.json`` as a builder of its stage, as the newest.
+    """Sign the ``snapshot.json`` of a stage, or all files of a report, as a builder of it, as the newest.
 
-    Raises ``AccessError``, ``TamperError`` (``make_statement``), ``StorageError``.
+    ``files`` as in ``Sealing.sign``; of ``inputs`` those count that stand. Raises ``AccessError``, ``TamperError``
+    (``make_statement``), ``StorageError``.
     """
     from dsetkit.access.rules import seal_wanted
     from dsetkit.access.statement import make_statement, reader_of, standing_statement, write_statement
@@ -311,12 +315,14 @@ def sign_document(
         keys.chain,
         keys.identity,
         stage,
-        document,
+        {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         before=standing_statement(keys.chain, reader_of(root), stage),
         seen=keys.seen(stage),
         sealed=seal_wanted(keys.policy, stage),
         inputs={
-            name: hashlib.sha256((place / "snapshot.json").read_bytes()).hexdigest() for name, place in inputs.items()
+            name: hashlib.sha256(document.read_bytes()).hexdigest()
+            for name, document in ((name, place / "snapshot.json") for name, place in inputs.items())
+            if document.is_file()
         },
         params=params,
         tools=tools,

@@ -23,6 +23,7 @@ from dsetkit.access.statement import (
     signature_name,
     standing_statement,
     statement_name,
+    subject_of,
     write_statement,
 )
 from dsetkit.access.trust import MAX_STEP, SeenStage, open_trust
@@ -80,7 +81,7 @@ class Shop:
             self.team.chain,
             self.team.people[name],
             "cleaned",
-            document,
+            subject_of("cleaned", document),
             before=before,
             seen=seen,
             sealed=(seals.domain, seals.epoch),
@@ -456,12 +457,12 @@ def test_what_was_sealed_before_a_revocation_is_not_signed_as_new(shop: Shop) ->
 
 def test_plain_stages_are_signed_by_admins(shop: Shop) -> None:
     team = shop.team
-    document = b"{}\n"
+    files = subject_of("raw/blood", b"{}\n")
     statement = make_statement(
         team.chain,
         team.people["ada"],
         "raw/blood",
-        document,
+        files,
         before=None,
         sealed=None,
         inputs={},
@@ -471,12 +472,12 @@ def test_plain_stages_are_signed_by_admins(shop: Shop) -> None:
     write_statement(team.root, statement, team.people["ada"])
     trust = open_trust(team.root, team.chain.policy.project, team.environ)
     read = reader_of(team.root)
-    assert check_statement(team.chain, trust, "raw/blood", document, read, sealed=None) == statement
+    assert check_statement(team.chain, trust, "raw/blood", files, read, sealed=None) == statement
     found = read_statement(read, "raw/blood")
     assert found is not None
     assert found.statement.signer == "ada"
     with pytest.raises(TamperError, match="raw/blood is not what ada signed"):
-        check_statement(team.chain, trust, "raw/blood", b"{}", read, sealed=None)
+        check_statement(team.chain, trust, "raw/blood", subject_of("raw/blood", b"{}"), read, sealed=None)
 
 
 def test_no_key_is_in_any_error(shop: Shop) -> None:

@@ -356,7 +356,7 @@ def test_signing_what_stands(ada: Path, bench: Bench, run: Run) -> None:
         ("cleaned", 1, "ada"),
     ]
     assert (bench.root / "signatures/cleaned.sig").read_text().startswith("-----BEGIN SSH SIGNATURE-----")
-    assert "report has no snapshot here" in run("sign", "report").err
+    assert "The report is not whole here" in run("sign", "report").err
     acts = [entry["act"] for entry in run("access", "audit", "--json").json()["entries"]]
     assert acts.count("sign") == 2
     stranger = join(run, ada, "olga").removesuffix(".pub")

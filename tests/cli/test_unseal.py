@@ -12,8 +12,8 @@ import pytest
 from support.once import made_once
 from support.protected import Protected
 
-from dsetkit.report.sealed import sealed_report
 from dsetkit.report.stage import run_report
+from dsetkit.stages.sealed_report import sealed_report
 
 from .conftest import Run
 
@@ -92,7 +92,7 @@ def test_who_does_not_read_the_report_forges_none(project: Protected, run: Run, 
     told = run("access", "unseal", str(page), str(tmp_path / "page.html"), "--json")
     error = told.json()["error"]
     assert (told.code, error["kind"]) == (1, "TamperError")
-    assert f"is sealed in the domain {seal.domain}, and the policy seals the report in d1" in error["message"]
+    assert "reports/report.html is not what cora signed" in error["message"]
     assert not (tmp_path / "page.html").exists()
 
 

@@ -1,11 +1,10 @@
-"""Files of a report that are sealed: back as they were, and nothing else for them."""
+"""The report of a sealed project: what is in its files, what is not, and that they are signed."""
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
 import re
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -14,126 +13,11 @@ from support.protected import Protected
 from support.versions import commit, sh
 
 from dsetkit.access import changes
-from dsetkit.access.keys import DataKey
-from dsetkit.access.seal import DomainSeal
-from dsetkit.errors import TamperError, UsageError
+from dsetkit.access.provenance import Statement
+from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name, subject_name
 from dsetkit.report.page.change import Change
-from dsetkit.report.sealed import is_newest, sealed_for, sealed_report, unsealed
 from dsetkit.report.stage import find_change, run_report
-
-SECRET = "crème \u2028 brûlée <script>"
-PAGE, METRICS, CARD, PLOT = (
-    PurePosixPath(name)
-    for name in ("reports/report.html", "reports/metrics.json", "cards/cleaned/README.md", "reports/plots/splits.json")
-)
-FILES = {
-    PAGE: f"<!doctype html>{SECRET}</script>".encode(),
-    METRICS: json.dumps({"samples": 4711, "said": SECRET}).encode(),
-    CARD: f"# {SECRET} -->\n".encode(),
-    PLOT: b'[{"secret": 1}]\n',
-    PurePosixPath("cards/cleaned/croissant.json"): b"{}",
-    PurePosixPath("cards/augmented/README.md"): b"",
-}
-SEALED = tuple(path for path in FILES if path != PLOT)
-
-
-def seal_of(number: int = 0, epoch: int = 3) -> DomainSeal:
-    return DomainSeal(
-        DataKey(bytes(range(number, number + 32))),
-        project="00112233445566778899aabbccddeeff",
-        domain="d12",
-        epoch=epoch,
-    )
-
-
-@pytest.fixture
-def files() -> dict[PurePosixPath, bytes]:
-    return sealed_report(FILES, seal_of())
-
-
-@pytest.mark.parametrize("path", SEALED, ids=str)
-def test_back_as_it_was(files: dict[PurePosixPath, bytes], path: PurePosixPath) -> None:
-    assert sealed_for(path, files[path]) == ("d12", 3)
-    assert unsealed(path, files[path], seal_of()) == FILES[path]
-
-
-def test_nothing_plain_is_in_them(files: dict[PurePosixPath, bytes]) -> None:
-    assert set(files) == set(FILES)
-    assert files[PLOT] == b"[]\n"
-    whole = b"".join(files.values())
-    for secret in (SECRET.encode(), b"4711", b"secret"):
-        assert secret not in whole
-        assert base64.b64encode(secret)[:-4] not in whole
-    assert files == sealed_report(FILES, seal_of())
-    assert files[METRICS] != sealed_report(FILES, seal_of(1))[METRICS]
-
-
-def test_each_kind_stays_what_it_is(files: dict[PurePosixPath, bytes]) -> None:
-    assert set(json.loads(files[METRICS])["sealed"]) == {"domain", "epoch", "body"}
-    assert files[PAGE].startswith(b"<!doctype html>")
-    for path in (PAGE, CARD):
-        assert f"dsetkit access unseal {path} OUT".encode() in files[path]
-
-
-def test_only_the_domain_of_the_report_seals_it() -> None:
-    assert is_newest(PAGE, ("d12", 3), ("d12", 3))
-    assert not is_newest(PAGE, ("d12", 2), ("d12", 3))
-    for wanted, due in ((("d2", 3), "seals the report in d2"), (None, "leaves the report plain")):
-        with pytest.raises(TamperError, match=f"is sealed in the domain d12, and the policy {due}.*build it again"):
-            is_newest(PAGE, ("d12", 3), wanted)
-
-
-@pytest.mark.parametrize(
-    "said", [{"domain": "d\n1"}, {"domain": ""}, {"domain": 1}, {"epoch": True}, {"epoch": 0}, {"epoch": 10**4000}]
-)
-def test_what_no_seal_says_is_refused(files: dict[PurePosixPath, bytes], said: dict[str, object]) -> None:
-    row = json.loads(files[METRICS])["sealed"]
-    with pytest.raises(UsageError, match="is no sealed file of a report"):
-        sealed_for(METRICS, json.dumps({"sealed": {**row, **said}}).encode())
-
-
-@pytest.mark.parametrize("path", SEALED, ids=str)
-def test_a_plain_file_is_refused(path: PurePosixPath) -> None:
-    for said in (FILES[path], b"", b"\xff\x00", b"[]", b'{"sealed": 1}', b'{"sealed": {"body": 1}}'):
-        with pytest.raises(UsageError, match="is no sealed file of a report"):
-            sealed_for(path, said)
-        with pytest.raises(UsageError, match="is no sealed file of a report"):
-            unsealed(path, said, seal_of())
-
-
-@pytest.mark.parametrize("path", SEALED, ids=str)
-def test_a_body_that_was_altered(files: dict[PurePosixPath, bytes], path: PurePosixPath) -> None:
-    data = files[path]
-    body = base64.b64encode(seal_of().seal_file("report", path.as_posix(), FILES[path]))
-    start = data.index(body)
-    for place in (0, len(body) // 2, len(body) - 8):
-        other = b"B" if data[start + place : start + place + 1] != b"B" else b"C"
-        altered = data[: start + place] + other + data[start + place + 1 :]
-        with pytest.raises(TamperError):
-            unsealed(path, altered, seal_of())
-    for short in (b"", body[: len(body) // 8 * 4]):
-        with pytest.raises(TamperError):
-            unsealed(path, data.replace(body, short), seal_of())
-
-
-def test_a_file_is_none_in_another_place_or_for_other_keys(files: dict[PurePosixPath, bytes]) -> None:
-    other = PurePosixPath("cards/augmented/README.md")
-    for path, data, seal in (
-        (other, files[CARD], seal_of()),
-        (CARD, files[CARD], seal_of(1)),
-        (CARD, files[CARD], seal_of(epoch=2)),
-    ):
-        with pytest.raises(TamperError):
-            unsealed(path, data, seal)
-
-
-@pytest.mark.parametrize("path", [PAGE, METRICS, CARD], ids=str)
-def test_damage_is_a_known_error(files: dict[PurePosixPath, bytes], path: PurePosixPath) -> None:
-    data = files[path]
-    for cut in range(0, len(data), 7):
-        for hostile in (data[:cut], data[:cut] + b"\x00" + data[cut + 1 :], data[:cut] + b"=" + data[cut + 1 :]):
-            with suppress(UsageError, TamperError):
-                assert unsealed(path, hostile, seal_of()) == FILES[path]
+from dsetkit.stages.sealed_report import sealed_for, standing_report, unsealed
 
 
 @pytest.fixture(scope="session")
@@ -256,3 +140,51 @@ def test_the_version_before_is_compared_if_all_readers_may_read_it(
     change = version(6)
     assert change is not None
     assert change.previous.tags == ("v5",)
+
+
+def statement_of(project: Protected) -> Statement:
+    found = read_statement(reader_of(project.root), "report")
+    assert found is not None
+    return found.statement
+
+
+def test_a_statement_has_each_file_and_what_it_was_made_of(project: Protected) -> None:
+    statement = statement_of(project)
+    files = {str(path): hashlib.sha256(data).hexdigest() for path, data in standing_report(project.root).items()}
+    assert {path for path in files if path.startswith("reports/plots/")}
+    assert [subject.name for subject in statement.subject] == sorted(files)
+    assert statement.files == files
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
+    assert statement.digest == hashlib.sha256(lines.encode()).hexdigest()
+    made_of = {one.name: one.digest.sha256 for one in statement.predicate.build_definition.resolved_dependencies}
+    assert len(made_of.pop("params.yaml")) == 64
+    names = [subject_name(stage) for stage in ("raw/pets", "cleaned", "augmented")]
+    assert made_of == {name: hashlib.sha256((project.root / name).read_bytes()).hexdigest() for name in names}
+    assert (statement.signer, statement.parameters.stage, statement.parameters.version) == ("cora", "report", 1)
+    assert (statement.parameters.domain, statement.parameters.epoch) == ("d1", 1)
+
+
+def test_built_twice_it_is_the_same_to_the_byte(project: Protected) -> None:
+    names = [*map(str, standing_report(project.root)), statement_name("report"), signature_name("report")]
+    before = {name: (project.root / name).read_bytes() for name in names}
+    run_report(project.project)
+    assert {name: (project.root / name).read_bytes() for name in names} == before
+    for name in (statement_name("report"), signature_name("report")):  # as after a clone of what nobody signed
+        (project.root / name).unlink()
+    run_report(project.project)
+    assert {name: (project.root / name).read_bytes() for name in names} == before
+
+
+def test_another_report_is_the_next_version(project: Protected) -> None:
+    project.bench.params(report={"pictures": 1})
+    run_report(project.project)
+    assert statement_of(project).parameters.version == 2
+
+
+def test_a_plain_report_is_not_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Protected.make(tmp_path, pictures=4)
+    made.become("cora", monkeypatch)
+    made.protect(stages=())
+    made.build()
+    run_report(made.project)
+    assert not (made.root / "signatures").exists()

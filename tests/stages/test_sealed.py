@@ -15,12 +15,12 @@ import dsetkit
 from dsetkit.access import changes
 from dsetkit.access.audit import verify_chains
 from dsetkit.access.policy import read_chain
-from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name
+from dsetkit.access.statement import read_statement, reader_of, signature_name, statement_name, subject_name
 from dsetkit.errors import AccessError, TamperError, UsageError
 from dsetkit.snapshots.opening import read_seals
 from dsetkit.stages.augment import augment
 from dsetkit.stages.executor import open_pool
-from dsetkit.stages.sealed import Sealing, has_policy, is_protected, keys_near, keys_of, sign_document
+from dsetkit.stages.sealed import Sealing, has_policy, is_protected, keys_near, keys_of, sign_files
 from dsetkit.stages.sign import sign_stage
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 from dsetkit.storage.folder import LocalFolder
@@ -283,7 +283,8 @@ def test_versions_count_from_what_was_seen(sealed: Protected) -> None:
         return found.statement.parameters.version
 
     def sign(document: bytes) -> None:
-        sign_document(sealed.keys(), sealed.root, "cleaned", document, {}, params="0" * 64, tools={})
+        files = {subject_name("cleaned"): document}
+        sign_files(sealed.keys(), sealed.root, "cleaned", files, {}, params="0" * 64, tools={})
 
     files = {name: (sealed.root / name).read_bytes() for name in (statement_name("cleaned"), signature_name("cleaned"))}
     assert version() == 1

@@ -14,7 +14,6 @@ from dsetkit.formats.loss import LossReport
 from dsetkit.report.cards.croissant import croissant
 from dsetkit.report.cards.readme import export_readme, readme
 from dsetkit.report.facts.collect import SnapshotFacts, collect
-from dsetkit.report.sealed import sealed_report
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.card import DatasetCard
 from dsetkit.spec.issue import Issue
@@ -22,10 +21,8 @@ from dsetkit.spec.snapshot import SnapshotInfo
 from dsetkit.stages.export import export_snapshot
 from dsetkit.stages.project import PARAMS, Project, load_name
 from dsetkit.stages.sealed import keys_of
+from dsetkit.stages.sealed_report import CARDS, sealed_report
 from dsetkit.storage.url import to_local
-
-CARDS = "cards"
-"""The folder of a project's cards: ``cards/cleaned``, ``cards/augmented``."""
 
 _BUILD = "Make it again: dvc repro report."
 _FORCE = f"{_BUILD} If DVC finds nothing to do (a newer dsetkit words a card otherwise): dvc repro -sf report."
