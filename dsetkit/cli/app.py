@@ -25,7 +25,11 @@ from dsetkit.cli import (
     versions,
 )
 from dsetkit.cli.output import Output
-from dsetkit.errors import DsetkitError, StorageError
+from dsetkit.cli.words import printable
+from dsetkit.errors import DsetkitError, StorageError, UsageError
+
+_Misused = typer.BadParameter.__mro__[1]
+"""What the parser raises of wrong usage, whichever click typer brings: it gives no name to it."""
 
 _OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 """What a disk may refuse in the middle of anything."""
@@ -72,18 +76,42 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks is no reason to fail
+    as_json = "--json" in sys.argv
     try:
         rollback.finish_before()
-        app()
-    except DsetkitError as error:
-        Output(as_json="--json" in sys.argv).error(error)
-        sys.exit(error.exit_code)
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _nobody_reads()
+    except SystemExit:
+        if not isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.__stdout__, io.TextIOWrapper):
+            _nobody_reads()  # so typer ends for a closed pipe: it has put something of its own in the place of stdout
+        raise
+    except DsetkitError as error:
+        Output(as_json=as_json).error(error)
+        sys.exit(error.exit_code)
+    except _Misused as error:
+        if as_json:
+            wrong = getattr(error, "format_message", error.__str__)()
+            Output(as_json=True).error(UsageError(wrong, hint="Ask the command: --help."))
+        else:
+            getattr(error, "show", print)()
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("stopped; nothing was done", err=True)
+        sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
+    except UnicodeEncodeError as error:
+        if not any("\udc80" <= letter <= "\udcff" for letter in str(error.object)):
+            raise
+        unclear = UsageError(
+            f"{printable(str(error.object))[:200]!r} is not text in this locale's encoding",
+            hint="Give it in that encoding, or set a UTF-8 locale: LC_ALL=C.UTF-8.",
+        )
+        Output(as_json=as_json).error(unclear)
+        sys.exit(unclear.exit_code)
     except OSError as error:
         if error.errno not in _OF_THE_DISK or error.filename is None:
             raise
@@ -92,5 +120,12 @@ def run() -> None:
             url=str(error.filename),
             hint="Check the permissions and the disk, and run it again.",
         )
-        Output(as_json="--json" in sys.argv).error(denied)
+        Output(as_json=as_json).error(denied)
         sys.exit(denied.exit_code)
+
+
+def _nobody_reads() -> None:
+    """The reader of our output went away (`| head`): nothing is wrong, and nothing more can be said."""
+    sys.stdout = sys.__stdout__
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)

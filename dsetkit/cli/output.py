@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -159,9 +160,15 @@ class RichProgress:
             self._bars.advance(self._task, count)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader went away: for ``cli.app`` to end quietly, where rich would end as if something had failed."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console(*, stderr: bool) -> Console:
     """Without emoji codes: a contract's name ends in ``:Label``, and ``:label:`` is one."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    console = _Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 10_000  # what a program reads is one line a row, however long
     return console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,35 @@ def test_json_errors_are_documents(run: Callable, bench: Bench) -> None:
         "issues": [],
         "losses": [],
     }
+
+
+def test_json_errors_of_the_parser_are_documents_too(run: Callable, bench: Bench) -> None:
+    ran = run("status", "--jsom", "--json")
+    assert ran.code == 2
+    assert ran.json()["error"]["kind"] == "UsageError"
+    assert "--jsom" in ran.json()["error"]["message"]
+    assert run("status", "--jsom").out == ""
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_name_that_is_no_text(run: Callable, bench: Bench, more: tuple[str, ...]) -> None:
+    """A terminal of another encoding than the locale says: Python brings such bytes as surrogates."""
+    assert run("add", "pets", "../source").code == 0
+    assert run("ingest", "pets").code == 0
+    ran = run("show", "data/raw/pets", "B\udce4r.jpg", *more)
+    assert ran.code == 2
+    assert "is not text in this locale's encoding" in ran.out + ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", [("formats",), ("formats", "--json")])
+def test_a_reader_that_goes_away(bench: Bench, command: tuple[str, ...]) -> None:
+    """`dsetkit … | head`: nobody is told of a failure, for there was none."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(["dsetkit", *command], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_tools_that_are_not_the_locked_ones(run: Callable, bench: Bench) -> None:
