@@ -36,7 +36,10 @@ class Secret:
         return f"<{type(self).__name__}>"
 
     def __reduce_ex__(self, _: Any) -> NoReturn:
-        raise TypeError("keys are not pickled or copied: they stay in the process that unwrapped them")
+        raise TypeError(
+            "keys are not pickled or copied: they stay in the process that unwrapped them. Open the snapshot in each "
+            "process (dsetkit.open), as in worker_init_fn of a DataLoader whose workers are spawned"
+        )
 
 
 class DataKey(Secret):

@@ -43,13 +43,15 @@ class ProjectKeys(Secret):
         statements: Read | None = None,
         is_past: bool = False,
         stage: str | None = None,
+        policies: Callable[[Chain], tuple[AccessPolicy, ...]] | None = None,
         environ: Mapping[str, str] = os.environ,
         record: Callable[[Seals], None] | None = None,
     ) -> None:
         """``identity`` may be a file to be read; None: the one that ``DSETKIT_IDENTITY`` names.
 
         ``statements`` reads ``signatures/…`` of a revision, else they are read below ``root``; with ``is_past`` they
-        are those of an old revision, asked for by name (``statement``). ``stage``: which one belongs where what is
+        are those of an old revision, asked for by name (``statement``), and ``policies`` gives the versions that may
+        have counted there (none: it is from before them). ``stage``: which one belongs where what is
         opened lies; None: its place in the project says it. Policies and keyrings are always those at
         ``root``, the present ones, which have all that there were. ``record`` is told of each opening, where the policy
         wants it.
@@ -59,6 +61,7 @@ class ProjectKeys(Secret):
         self._statements = statements if statements is not None else reader_of(root)
         self._is_past = is_past
         self._stage = stage
+        self._policies = policies
         self._environ = environ
         self._record = record
         self._lock = threading.RLock()
@@ -164,17 +167,26 @@ class ProjectKeys(Secret):
         )
 
     def check_place(self, url: str, seals: Seals | None) -> None:
-        """Whether a snapshot may stand at a path of the project; of the past all may be plain (``seals`` None).
+        """Whether a snapshot may stand at a path of the project; ``seals`` None: a plain one.
 
-        Raises ``TamperError`` where the policy seals what belongs there, or another stage does.
+        Raises ``TamperError`` where the policy (of the past: that of its time) seals what belongs there, or another
+        stage does.
         """
         stage = self._stage
         if stage is None and not self._is_past:
             stage = stage_at(self._root, url)
         if stage is None:
             return
-        if seals is None:
-            if not self._is_past and seal_wanted(self.policy, stage) is not None:
+        if seals is None and self._is_past:
+            if self._was_sealed(stage):
+                refuse(
+                    "is plain, and the policy of its time seals it: it was put there, or not built again yet",
+                    stage,
+                    hint="Open a revision that was built since, or one from before the policy."
+                    " In a shallow clone fetch the rest first: git fetch --unshallow.",
+                )
+        elif seals is None:
+            if seal_wanted(self.policy, stage) is not None:
                 refuse(
                     "is plain, and the policy seals it",
                     stage,
@@ -186,6 +198,16 @@ class ProjectKeys(Secret):
                 stage,
                 hint="Fetch the true one (dvc checkout), or build it again: dvc repro.",
             )
+
+    def _was_sealed(self, stage: str) -> bool:
+        """Whether a policy that may have counted in the past seals a stage, or cannot say who reads it."""
+        try:
+            check_stage(stage)
+        except ValueError:
+            return False  # no stage of the project belongs there
+        if self._policies is None or not any(_seals(policy, stage) for policy in self.chain.versions):
+            return False  # nobody need look into the past
+        return any(_seals(policy, stage) for policy in self._policies(self.chain))
 
     def opened(self, seals: Seals) -> None:
         """Told when a snapshot was opened: hands it to ``record`` where the policy records openings."""
@@ -322,9 +344,20 @@ class ProjectKeys(Secret):
         name = self.principal
         who = f"{name} may not {what}" if name else f"This identity, which is no principal here, may not {what}"
         told = "" if rule is None else f" (who may: {', '.join(rule.builders) or 'nobody'})"
+        fetch = "" if rule is None else " To read what they built, fetch it, and build nothing: dvc pull."
         raise AccessError(
-            f"{who}{told}", subject=subject, hint=f"An admin could grant it: {', '.join(admins)}.", grantors=admins
+            f"{who}{told}",
+            subject=subject,
+            hint=f"An admin could grant it: {', '.join(admins)}.{fetch}",
+            grantors=admins,
         )
+
+
+def _seals(policy: AccessPolicy, stage: str) -> bool:
+    try:
+        return seal_wanted(policy, stage) is not None
+    except AccessError:
+        return True
 
 
 def stage_at(root: Path, url: str) -> str | None:

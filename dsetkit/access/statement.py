@@ -273,9 +273,9 @@ def _check_files(statement: Statement, files: Mapping[str, str], signer: str) ->
         if signed[name] != files[name]:
             fetch = "git checkout, dvc checkout" if stage == REPORT else "dvc pull, or dvc checkout"
             refuse(
-                f"is not what {signer} signed: it was altered, or built again and not signed",
+                f"is not what {signer} signed: it is of another version than its signature, or was altered",
                 subject,
-                hint=f"Fetch what was signed ({fetch}), or have a builder sign it.",
+                hint=f"Fetch what was signed ({fetch}), build it (dvc repro), or have a builder sign it.",
             )
 
 

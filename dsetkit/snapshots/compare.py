@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dsetkit.errors import UsageError
 from dsetkit.snapshots.compare_rows import Entries
 from dsetkit.snapshots.fingerprint import row_digest
 from dsetkit.snapshots.html import ChangedPictures
@@ -44,8 +45,14 @@ def diff(old: Snapshot, new: Snapshot) -> Diff:
     one under the same key, or as ``snapshots.renames`` says for new keys; an annotation as ``snapshots.pairing`` says.
     Of params and schema it knows what ``snapshot.json`` does. Memory grows with what differs. In a notebook the result
     shows pictures as long as both snapshots can be read. Raises ``SnapshotError`` or ``StorageError`` for a snapshot
-    that cannot be read.
+    that cannot be read, ``UsageError`` for what is no snapshot.
     """
+    for side in (old, new):
+        if not isinstance(side, Snapshot):
+            raise UsageError(
+                f"two snapshots are compared, and {side!r} is none",
+                hint="Open it: dsetkit.open('data/cleaned', rev='v1').",
+            )
     samples, annotations = SampleChanges(), AnnotationChanges()
     if old.fingerprint != new.fingerprint or _reads_some(old) or _reads_some(new):
         samples, annotations = _compare_samples(old, new)

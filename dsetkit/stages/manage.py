@@ -224,11 +224,29 @@ def stage_status(project: Project) -> list[StageStatus]:
     return [*found, cleaned, augmented]
 
 
+def _absent(project: Project, name: str) -> StageStatus:
+    """A stage that does not stand here, and what who asks can do about that."""
+    build, fetch = "build it: dvc repro", "fetch it: dvc pull"
+    if project.keys is not None:
+        from dsetkit.access.rules import rule_of
+
+        try:
+            rule = rule_of(project.keys.policy, name)
+            who = None if rule is None else project.keys.principal
+        except AccessError as error:
+            return StageStatus(name, "damaged" if isinstance(error, TamperError) else "sealed", str(error))
+        if rule is not None and who not in rule.readers:
+            return StageStatus(name, "sealed", f"not here, and not for you: {', '.join(rule.readers)} may read it")
+        if rule is not None and who not in rule.builders:
+            return StageStatus(name, "absent", f"{fetch} ({', '.join(rule.builders)} may build it)")
+    return StageStatus(name, "absent", f"{build}; or {fetch}")
+
+
 def _stage(
     project: Project, place: Path, name: str, params_digest: str, inputs: tuple[StageStatus, ...]
 ) -> StageStatus:
     if not (place / "snapshot.json").exists():
-        return StageStatus(name, "absent", "build it: dvc repro; or fetch it: dvc pull")
+        return _absent(project, name)
     try:
         snapshot = open_snapshot(place, keys=project.keys)
     except TamperError as error:

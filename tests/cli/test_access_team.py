@@ -258,6 +258,22 @@ def test_the_trainer_reads_no_raw_snapshot(made: Team, tmp_path: Path) -> None:
         assert "tom may not read raw/blood. An admin could grant it: cora." in " ".join(ran.err.split())
 
 
+def test_the_trainer_is_not_sent_to_build(team: Team) -> None:
+    """What is not here is not his to build: he is told to fetch it, or whose it is."""
+    tom = team.tom
+    shutil.rmtree(tom.place / "data" / "augmented")
+    stages = {item["name"]: item for item in tom.dsetkit("status", "--json").json()["snapshots"]}
+    assert (stages["raw/blood"]["state"], stages["raw/blood"]["detail"]) == (
+        "sealed",
+        "not here, and not for you: cora may read it",
+    )
+    assert (stages["augmented"]["state"], stages["augmented"]["detail"]) == (
+        "absent",
+        "fetch it: dvc pull (cora may build it)",
+    )
+    assert "To read what they built, fetch it, and build nothing: dvc pull." in tom.run("dvc", "repro").err
+
+
 @pytest.mark.parametrize("command", [("clean",), ("augment",), ("report",), ("ingest", "blood"), ("sign", "cleaned")])
 def test_the_trainer_builds_nothing(made: Team, command: tuple[str, ...]) -> None:
     ran = made.tom.dsetkit(*command)

@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dsetkit
+from dsetkit.errors import UsageError
 from dsetkit.geometry.rle import encode
 from dsetkit.snapshots import write
+from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.cut import PartCutter
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.store import Store
@@ -484,3 +486,8 @@ def test_generated_edits_are_found_exactly_and_mirror(make: Make, kinds: list[st
     }
     assert plain(dsetkit.diff(new, old)) == mirrored(found)
     assert not dsetkit.diff(new, new)
+
+
+def test_what_is_no_snapshot_is_not_compared() -> None:
+    with pytest.raises(UsageError, match=r"'v1' is none. Open it: dsetkit.open"):
+        diff("v1", "v2")  # type: ignore[arg-type]
