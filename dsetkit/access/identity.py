@@ -92,13 +92,22 @@ class Identity(Secret):
 def load_identity(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Identity:
     """Reads the identity file ``path``, else the one that ``DSETKIT_IDENTITY`` names; never another.
 
-    Raises ``AccessError`` that says what to do: none named, not there, readable by others, no usable key in it.
+    Raises ``AccessError`` that says what to do: none named, not there, readable by others, no usable key in it, or
+    within a project that has a policy, where it would be committed with what it opens.
     """
     if path is None:
         named = environ.get(IDENTITY_VARIABLE, "")
         if not named:
             raise AccessError("No identity is named", subject="identity", hint=_MAKE)
         path = Path(named).expanduser()
+    for folder in path.resolve().parents:
+        if (folder / "access" / "policy").is_dir():
+            raise AccessError(
+                f"{path} lies in the project {folder}: it would be committed, or backed up, with what it opens",
+                subject=str(path),
+                hint=f"Move it out, and name its new place (in {IDENTITY_VARIABLE}). If it was committed, make a new "
+                "one: who has the repository has it.",
+            )
     no_core_dumps()
     return _parse(_read(path), path)
 

@@ -228,6 +228,5 @@ def _keep_mark(body: CommentedMap, stage: str) -> bool:
         raise UsageError("dvc.yaml has outs that are no list", hint="Write them as a list, as DVC asks.")
     if any(item == mark or (isinstance(item, CommentedMap) and mark in item) for item in outs):
         return False
-    free_end(body, "outs")
-    outs.append(CommentedMap({mark: CommentedMap({"cache": False, "persist": True})}))
+    outs.insert(0, CommentedMap({mark: CommentedMap({"cache": False, "persist": True})}))  # what follows stays last
     return True

@@ -122,6 +122,22 @@ def test_each_unusable_identity_says_what_to_do(tmp_path: Path) -> None:
         assert refusal(path) == f"The identity file {path} {expected}"
 
 
+def test_one_in_a_project_is_refused(made: tuple[Path, Identity], tmp_path: Path) -> None:
+    """By whatever path it is named: it would be committed."""
+    project = tmp_path / "project"
+    (project / "access" / "policy").mkdir(parents=True)
+    inside = project / "keys" / "mine"
+    inside.parent.mkdir()
+    inside.write_bytes(made[0].read_bytes())
+    inside.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(inside)
+    for path in (inside, link):
+        assert f"lies in the project {project}: it would be committed" in refusal(path)
+    (project / "access" / "policy").rmdir()
+    assert load_identity(inside).public == made[1].public
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_identity_says_so(made: tuple[Path, Identity]) -> None:
     made[0].chmod(0o000)

@@ -90,13 +90,13 @@ def test_aliases_of_people_in_dvc_yaml_stay_and_are_not_unfolded(tmp_path: Path,
     assert text.count("*h") == 2
     body = load_yaml(tmp_path / "dvc.yaml")["stages"]["clean"]
     assert body["params"][1] == {STAGES: ["cleaned"]}
-    assert "access/built/cleaned" in body["outs"][-1]
+    assert "access/built/cleaned" in body["outs"][0]
     assert write_entries(tmp_path, policy) == ((), ())
 
 
 def test_aliases_in_dvc_yaml_that_go_too_deep_are_refused(tmp_path: Path, policy: AccessPolicy) -> None:
     chain = "".join(f"a{number}: &a{number} [*a{number - 1}]\n" for number in range(1, 2000))
-    stages = "stages:\n  clean:\n    cmd: dsetkit clean\n    outs: [*a1999]\n    x: y\n"
+    stages = "stages:\n  clean:\n    cmd: dsetkit clean\n    params: [*a1999]\n    x: y\n"
     (tmp_path / "dvc.yaml").write_text(f"a0: &a0 [x]\n{chain}{stages}")
     with pytest.raises(UsageError, match="aliases within aliases, too deep"):
         write_entries(tmp_path, policy)
