@@ -21,6 +21,7 @@ from dsetkit.formats.base import LAST_RESORT
 from dsetkit.formats.export_names import FIELDS
 from dsetkit.formats.loss import LossReport
 from dsetkit.formats.reading import Opened
+from dsetkit.snapshots.opening import read_seals
 from dsetkit.spec.arrow import iter_rows
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.json_schema import DOCUMENTS, json_schema, schema_text
@@ -31,6 +32,7 @@ from dsetkit.stages.labels import open_labels
 from dsetkit.stages.project import Project, load_contract, load_name
 from dsetkit.stages.sources import read_source
 from dsetkit.storage.atomic import write_atomic
+from dsetkit.storage.folder import LocalFolder, is_local
 
 OPTION = typer.Option([], "--option", "-o", help="An option of the format, NAME=VALUE.")
 STRICT = typer.Option(False, "--strict", help="Refuse, before anything is written, where something would be lost.")
@@ -97,6 +99,8 @@ def convert(
         progress.start(f"{src} → {dst}", None)
         opened, options = open_source(src, to, source, parse_options(option), parse_options(source_option))
         labels, report = convert_opened(opened, dst, to=to, strict=strict, options=options, names=names)
+    if is_local(src) and is_local(dst) and _is_sealed(Path(src)):
+        output.note_in_plain(Path(dst))
     issues = labels.issues
     if as_json:
         document = _report(report)
@@ -149,6 +153,8 @@ def export(
             report = export_keys(
                 chosen, read_keys(keys), dst, format=format, strict=strict, all_statuses=all_statuses, options=options
             )
+    if chosen.seals is not None and is_local(dst):
+        output.note_in_plain(Path(dst))
     if as_json:
         output.json(_report(report))
         return
@@ -241,6 +247,10 @@ def _annotation_issues(labels: dsetkit.LabelSet) -> Iterator[Issue]:
                     key=row["key"],
                     annotation_id=item["id"],
                 )
+
+
+def _is_sealed(path: Path) -> bool:
+    return (path / "snapshot.json").is_file() and read_seals(LocalFolder(path)) is not None
 
 
 def _contract(reference: str | None) -> Contract | None:

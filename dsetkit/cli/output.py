@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -91,6 +92,16 @@ class Output:
     def note(self, text: str) -> None:
         """A line on stderr, for a person, beside a result that a program may read."""
         self.errors.print(escape(_wrapped(self.errors, _writable(self.errors, one_line(text)))))
+
+    def note_in_plain(self, path: Path) -> None:
+        """A ``note`` where what was sealed has been written in plain into a project that seals it."""
+        place = path.resolve()
+        root = next((folder for folder in place.parents if (folder / "access" / "policy").is_dir()), None)
+        if root is not None:
+            self.note(
+                f"{path} is plain, and lies in the project: git add --all would take it, and whoever has the "
+                "repository would read it. Move it out, or have git ignore it."
+            )
 
     def error(self, error: DsetkitError) -> None:
         """What went wrong and what to do, on stderr; under ``--json`` as a document on stdout."""

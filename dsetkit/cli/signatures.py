@@ -225,6 +225,7 @@ def unseal(
         out.touch(mode=0o600, exist_ok=False)
         out.write_bytes(plain)
     output = Output(as_json=as_json)
+    output.note_in_plain(out)
     if not is_new and wanted is not None:
         typer.echo(
             f"{inside} is of an older epoch ({epoch}; the newest is {wanted[1]}): who could read the report then, and "

@@ -226,6 +226,48 @@ def test_the_trainer_reads_no_test_labels_and_no_provenance(made: Team, tmp_path
     assert "test-labels" in made.tom.must("dsetkit", "show", f"data/{stage}").told, "it says that there are some"
 
 
+def test_labels_that_are_kept_apart_are_not_counted_as_missing(made: Team) -> None:
+    told = made.tom.must("dsetkit", "show", "data/cleaned", "--json").json()
+    tests = told["counts"]["per_split"]["test"]
+    assert told["labels_apart"] == {"samples": tests, "facets": ["test-labels"]}
+    assert f"kept apart (test-labels) {tests}" in made.tom.must("dsetkit", "show", "data/cleaned").out
+    mine = made.cora.must("dsetkit", "show", "data/cleaned", "--json").json()
+    assert "labels_apart" not in mine
+
+
+def test_the_curator_knows_the_trainers_fingerprints(made: Team) -> None:
+    """They stand beside what he trained."""
+    read = "import dsetkit; s = dsetkit.open('data/cleaned'); print(s.fingerprint, s.where(split='train').fingerprint)"
+    for fingerprint, selection in zip(made.tom.must("python", "-c", read).out.split(), ({}, {"split": "train"})):
+        for person in (made.tom, made.cora):
+            ran = person.dsetkit("find", fingerprint[:12], "--json")
+            assert ran.code == 0, ran.told
+            found = ran.json()
+            assert {tuple(item["without"]) for item in found} == {("provenance", "test-labels")}
+            assert selection in [item["selection"] for item in found if item["stage"] == "cleaned"]
+    assert "without provenance, test-labels" in made.cora.dsetkit("find", fingerprint).out
+    own = made.cora.must("python", "-c", read).out.split()[0]
+    assert [item["without"] for item in made.cora.dsetkit("find", own, "--json").json()][:1] == [[]]
+    assert made.tom.dsetkit("find", own).code == 1
+
+
+def test_pseudonyms_name_samples_to_the_curator(team: Team) -> None:
+    """What ``show`` and a trainer call a test sample, all commands know."""
+    cora = team.cora
+    read = "import dsetkit; print(*next(iter(dsetkit.open('data/cleaned').original_keys().items())))"
+    shown, own = cora.must("python", "-c", read).out.split()
+    assert cora.must("dsetkit", "show", "data/cleaned", shown).out.startswith(own)
+    assert cora.must("dsetkit", "show", "data/cleaned", shown, "--json").json()["original_key"] == own
+    for stage in ("cleaned", f"raw/{team.source}"):
+        assert cora.must("dsetkit", "blame", shown, "--stage", stage, "--json").json()["key"] == own
+    made = cora.must("dsetkit", "exclude", shown, "--why", "x", "--json").json()
+    assert [item["key"] for item in made["corrections"]] == [own]
+    told = cora.must("dsetkit", "diff", "v1", "v3").out
+    assert shown not in told
+    assert "renamed" not in told, "a sample that got a pseudonym is the same sample"
+    assert shown not in team.tom.dsetkit("exclude", shown, "--why", "x").out
+
+
 def test_the_trainer_is_told_that_test_labels_are_sealed(made: Team, tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = made.tom.dsetkit("export", "data/cleaned", str(out), "--format", "coco", "--split", "test", "--json")
@@ -256,6 +298,18 @@ def test_the_trainer_reads_no_raw_snapshot(made: Team, tmp_path: Path) -> None:
         ran = tom.dsetkit(*command)
         assert ran.code == 2
         assert "tom may not read raw/blood. An admin could grant it: cora." in " ".join(ran.err.split())
+
+
+def test_what_is_written_in_plain_into_the_project_is_said(team: Team) -> None:
+    said = "is plain, and lies in the project: git add --all would take it"
+    for command in (
+        ("export", "data/cleaned", "here", "--format", "coco"),
+        ("convert", "data/cleaned", "there", "--to", "coco"),
+    ):
+        assert said in " ".join(team.tom.must("dsetkit", *command).err.split())
+        assert said not in " ".join(
+            team.tom.must("dsetkit", command[0], "data/cleaned", f"../{command[2]}", *command[3:]).err.split()
+        )
 
 
 def test_the_trainer_is_not_sent_to_build(team: Team) -> None:
