@@ -148,16 +148,24 @@ def confirm(
     _run_ssh_keygen(data, text, f"{line}\n", principal, namespace, subject)
 
 
-def allowed_signers(policy: AccessPolicy, namespaces: Sequence[str]) -> str:
-    """The file of allowed signers (ssh-keygen(1)): all principals of a verified policy, for these namespaces.
+def allowed_signers(policy: AccessPolicy) -> str:
+    """The file of allowed signers (ssh-keygen(1)): each principal of a verified policy, for what they sign by it.
 
-    With ``GIT_NAMESPACE`` among them, git checks tags and commits with it (``gpg.ssh.allowedSignersFile``).
+    That is the policy for admins, snapshots and reports for builders of any stage and admins, an audit chain for all.
+    Git checks tags and commits with it (``gpg.ssh.allowedSignersFile``): of admins and builders, as what somebody signs
+    there is taken for a release. Which stages a builder builds, such a file cannot say.
     """
-    checked = [_checked_namespace(namespace) for namespace in namespaces]
-    if not checked:
-        raise ValueError("signers are allowed for one namespace at least: without any, they were for all")
+    builders = {name for rule in policy.stages.values() for name in rule.builders}
+
+    def namespaces(name: str) -> list[str]:
+        is_admin = name in policy.admins
+        signs = is_admin or name in builders
+        uses: list[tuple[Use, bool]] = [("policy", is_admin), ("snapshot", signs), ("audit", True)]
+        own = [namespace_of(use, policy.project) for use, is_theirs in uses if is_theirs]
+        return [GIT_NAMESPACE, *own] if signs else own
+
     return "".join(
-        f"{_signer_line(_checked_principal(name), checked, key)}\n"
+        f"{_signer_line(_checked_principal(name), namespaces(name), key)}\n"
         for name, principal in sorted(policy.principals.items())
         for key in sorted(principal.ssh)
         if key_bytes(key)

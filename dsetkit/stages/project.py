@@ -77,7 +77,6 @@ class Project:
     @cached_property
     def stat_cache(self) -> StatCache:
         """Digests of source files by their stat, so that an unchanged file is not read again."""
-        self.work.mkdir(parents=True, exist_ok=True)
         return StatCache(self.work / "stat-cache.sqlite")
 
     def sealing(self, stage: str) -> Sealing:

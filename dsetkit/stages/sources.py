@@ -6,11 +6,12 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsetkit.curation.contract import Contract
-from dsetkit.errors import LockError, NotFoundError, UsageError
+from dsetkit.errors import LockError, NotFoundError, StorageError, UsageError
 from dsetkit.formats import registry
 from dsetkit.formats.base import Detection, Format
 from dsetkit.formats.frames import Frame, bring_upright
@@ -215,10 +216,17 @@ def _listing_path(project: Project, digest: str) -> Path:
 
 
 def keep_listing(project: Project, digest: str, listing: dict[str, str]) -> None:
-    """Keep, on this machine, which files a lock stands for, so that a difference can be named later."""
+    """Keep, on this machine, which files a lock stands for, so that a difference can be named later.
+
+    For this user alone, as it tells of what may be sealed; where it cannot be kept (the folder is another user's),
+    differences will be counts.
+    """
     path = _listing_path(project, digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(listing, sort_keys=True).encode())
+    with suppress(OSError, StorageError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):
+            path.parent.chmod(0o700)  # listings of before, which others could read, with it
+        write_atomic(path, json.dumps(listing, sort_keys=True).encode(), 0o600)
 
 
 def locked_listing(project: Project, digest: str) -> dict[str, str] | None:

@@ -22,14 +22,14 @@ TEMPORARY_SUFFIX = ".dsetkit-tmp"
 """How the names of unfinished files end; they begin with a dot."""
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Puts ``data`` at ``path``: whole, or not at all; on disk (fsync) when this returns.
 
     A file that stood there is replaced, never written into, so a hard link to it keeps the old bytes. Parent folders
-    are made. Raises ``StorageError``.
+    are made. ``mode`` is who may read and write it, less what the umask takes away. Raises ``StorageError``.
     """
     with written(path), temporary_beside(path) as temporary:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

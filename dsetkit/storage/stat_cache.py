@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 SETTLED_NS = 2_000_000_000
 """How long a file must have been left alone before its digest is remembered: the coarsest clock of a file system."""
@@ -48,8 +49,8 @@ class StatCache:
     """A SQLite file: (root, path) → (size, stamp, SHA-256). Losing it costs time, nothing else.
 
     Safe under threads and processes that share it (each call is one transaction under a lock file). A damaged file
-    is started anew; one that cannot be used (read-only, disk full, locked for long) is left alone and nothing is
-    remembered. No method raises.
+    is started anew; one that cannot be used (read-only, disk full, locked for long, another user's) is left alone and
+    nothing is remembered. No method raises. Only its owner can read it: names and digests tell of what is in the files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,8 +92,9 @@ class StatCache:
     def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result | None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.with_name(self._path.name + ".lock").open("wb") as lock:
+            with _opened_alone(self._path.with_name(self._path.name + ".lock")) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                _opened_alone(self._path).close()  # SQLite makes its files beside it with the same permissions
                 try:
                     return self._transact(work)
                 except (sqlite3.Error, UnicodeError) as error:
@@ -100,6 +102,7 @@ class StatCache:
                         return None
                 for suffix in ("", "-journal", "-wal", "-shm"):
                     self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                _opened_alone(self._path).close()
                 return self._transact(work)
         except (OSError, sqlite3.Error, UnicodeError):
             return None
@@ -116,3 +119,20 @@ class StatCache:
             )
             connection.execute(f"PRAGMA user_version = {_VERSION}")
             return work(connection)
+
+
+def _opened_alone(path: Path) -> BinaryIO:
+    """A file for this user alone, made where it is not there; one of before that others could read is closed to them.
+
+    Raises ``OSError``, also where it is another user's.
+    """
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.fdopen(number, "r+b", buffering=0)
+    try:
+        state = os.fstat(number)
+        if state.st_mode & 0o077 and state.st_uid == os.geteuid():
+            os.fchmod(number, 0o600)
+    except OSError:
+        file.close()
+        raise
+    return file

@@ -19,6 +19,8 @@ from dsetkit.storage.retry import Retries, may_pass, patience_s, read_between, r
 T = TypeVar("T")
 
 _LOCAL = ("file://", "local://")
+_LOCAL_DRIVERS = ("asynclocal://",)
+"""Other drivers of fsspec for the disks of this machine."""
 _EXTRAS = {
     "s3": "s3",
     "s3a": "s3",
@@ -54,6 +56,22 @@ def to_local(url: str | Path) -> Path | None:
         if url.startswith(prefix):
             return Path(url.removeprefix(prefix))
     return None if "://" in url else Path(url)
+
+
+def local_place(url: str | Path) -> Path | None:
+    """Where on this machine the bytes of a path or URL lie in the end; None where that is on no disk of it.
+
+    For a chained URL of fsspec (``simplecache::file:///a``) that is the place of its last part, and what ``dir://``
+    names is below that (``dir://b::file:///a``). For files in an archive it is the archive.
+    """
+    *around, last = str(url).split("::")
+    for prefix in _LOCAL_DRIVERS:
+        last = f"file://{last.removeprefix(prefix)}" if last.startswith(prefix) else last
+    place = to_local(last)
+    for part in reversed(around):
+        if place is not None and part.startswith("dir://"):
+            place = place / part.removeprefix("dir://").lstrip("/")
+    return place
 
 
 def is_local(url: str | Path) -> bool:

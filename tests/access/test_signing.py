@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from dsetkit.access import signing
 from dsetkit.errors import AccessError, TamperError
-from dsetkit.spec.policy import AccessPolicy, Principal
+from dsetkit.spec.policy import AccessPolicy, Domain, Epoch, Principal, StageRule
 
 PROJECT = "ab" * 16
 SPACE = signing.namespace_of("policy", PROJECT)
@@ -52,14 +52,34 @@ def test_ssh_keygen_accepts_ours_with_the_file_of_allowed_signers(private: Ed255
     ada = Principal(age=(key,), ssh=(key,))
     policy = AccessPolicy(project=PROJECT, version=1, admins=("ada",), principals={"ada": ada})
     allowed, signature = tmp_path / "allowed", tmp_path / "sig"
-    allowed.write_text(signing.allowed_signers(policy, [SPACE, signing.GIT_NAMESPACE]))
-    assert allowed.read_text() == f'ada namespaces="{SPACE},git" {key}\n'
-    for namespace in (SPACE, "git"):
+    allowed.write_text(signing.allowed_signers(policy))
+    uses = [signing.namespace_of(use, PROJECT) for use in ("policy", "snapshot", "audit")]
+    assert allowed.read_text() == f'ada namespaces="git,{",".join(uses)}" {key}\n'
+    for namespace in (*uses, "git"):
         signature.write_text(signing.sign(private, DATA, namespace))
         said = ssh_keygen("-Y", "verify", "-f", allowed, "-I", "ada", "-n", namespace, "-s", signature, data=DATA)
         assert said.startswith(f'Good "{namespace}" signature for ada'.encode())
-    with pytest.raises(ValueError, match="for one namespace at least"):
-        signing.allowed_signers(policy, [])
+
+
+def test_allowed_is_what_each_may_sign(private: Ed25519PrivateKey, tmp_path: Path) -> None:
+    """A reader signs neither policies nor snapshots, and no tag of theirs is a release."""
+    key = signing.public_text(private)
+    people = {name: Principal(age=(key,), ssh=(key,)) for name in ("ada", "bob", "cy")}
+    epochs = (Epoch(number=1, commitment="0" * 64),)
+    policy = AccessPolicy(
+        project=PROJECT,
+        version=1,
+        admins=("ada",),
+        principals=people,
+        stages={"cleaned": StageRule(domain="d1", readers=("bob", "cy"), builders=("bob",))},
+        domains={"d1": Domain(readers=("bob", "cy"), epochs=epochs)},
+    )
+    allowed = {line.split()[0]: line.split('"')[1].split(",") for line in signing.allowed_signers(policy).splitlines()}
+    assert {name: [space.partition("@")[0] for space in spaces] for name, spaces in allowed.items()} == {
+        "ada": ["git", "dsetkit-policy", "dsetkit-snapshot", "dsetkit-audit"],
+        "bob": ["git", "dsetkit-snapshot", "dsetkit-audit"],
+        "cy": ["dsetkit-audit"],
+    }
 
 
 @pytest.mark.parametrize("size", [0, 1, 70, 4095, 1_000_000])

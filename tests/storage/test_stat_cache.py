@@ -122,3 +122,30 @@ for turn in range(10):
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert len(cache.recall("/a")) == 3 * 10 * 10 + 4 * 10
     assert sorted(os.listdir(tmp_path)) == ["cache.db", "cache.db.lock"]
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Also what an earlier dsetkit left for all to read."""
+    (tmp_path / "old.db").touch(mode=0o644)
+    for name in ("new.db", "old.db"):
+        StatCache(tmp_path / name).remember("/a", [(item("x"), 0)], time.time_ns())
+        assert list(StatCache(tmp_path / name).recall("/a")) == ["x"]
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("new.db", "new.db.lock", "old.db", "old.db.lock"), 0o600
+    )
+
+
+def test_another_users_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cache.db"
+    StatCache(path).remember("/a", [(item("x"), 0)], time.time_ns())
+    before, true = path.read_bytes(), os.open
+
+    def refusing(name: Path | str, flags: int, mode: int = 0o777) -> int:
+        if "cache.db" in str(name):
+            raise PermissionError(13, "Permission denied", str(name))
+        return true(name, flags, mode)
+
+    monkeypatch.setattr(stat_cache.os, "open", refusing)
+    StatCache(path).remember("/a", [(item("y"), 0)], time.time_ns())
+    assert StatCache(path).recall("/a") == {}
+    assert path.read_bytes() == before

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dsetkit.errors import MissingExtraError, StorageError, UsageError
-from dsetkit.storage.url import Remote, is_local, nearest, redact, to_local
+from dsetkit.storage.url import Remote, is_local, local_place, nearest, redact, to_local
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,29 @@ def test_redact(text: str, safe: str) -> None:
 def test_local(url: str, path: Path | None) -> None:
     assert to_local(url) == path
     assert is_local(url) is (path is not None)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("a/b", Path("a/b")),
+        (Path("a/b"), Path("a/b")),
+        ("file:///a/b", Path("/a/b")),
+        ("asynclocal:///a/b", Path("/a/b")),
+        ("simplecache::file:///a/b", Path("/a/b")),
+        ("simplecache::filecache::local:///a/b", Path("/a/b")),
+        ("filecache::/a/b", Path("/a/b")),
+        ("dir://b/c::file:///a", Path("/a/b/c")),
+        ("dir:///c::dir://b::simplecache::file:///a", Path("/a/b/c")),
+        ("dir::file:///a/b", Path("/a/b")),
+        ("zip://b/c::file:///a.zip", Path("/a.zip")),
+        ("simplecache::s3://b/a", None),
+        ("dir://a::s3://b", None),
+        ("s3://b/a", None),
+    ],
+)
+def test_where_bytes_lie_in_the_end(url: str | Path, path: Path | None) -> None:
+    assert local_place(url) == path
 
 
 @pytest.mark.parametrize("name", ["s3", "gs", "az", "sftp"])
