@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dsetkit.errors import DsetkitError, NotFoundError, StorageError
+from dsetkit.history.dvc_config import check_remotes, open_repo
 from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.read import Exporter, Snapshot, open_snapshot
 from dsetkit.storage.folder import MappedFolder
@@ -178,13 +179,11 @@ class Objects:
     def _opened(self) -> Repo:
         with self._lock:
             if self._repo is None:
-                from dvc.repo import Repo
-
-                self._repo = self._closing.enter_context(Repo(str(self.root)))
+                self._repo = self._closing.enter_context(open_repo(self.root))
             return self._repo
 
     def _remote(self) -> Any:
-        """DVC's object database of the remote; None where the project has none."""
+        """DVC's object database of the remote; None where the project has none. Raises ``UsageError``."""
         if not self._has_remote:
             return None
         repo = self._opened()
@@ -193,6 +192,7 @@ class Objects:
                 from dvc.config import NoRemoteError
                 from dvc.exceptions import DvcException
 
+                check_remotes(self.root)
                 try:
                     self._odb = repo.cloud.get_remote_odb(command="dsetkit")
                 except NoRemoteError:

@@ -12,13 +12,10 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from dsetkit.history.recorded import MAX_DOCUMENT_BYTES
 from dsetkit.history.repository import git
+from dsetkit.stages.yaml_documents import UnfitYaml, parse_untrusted
 
-MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
-"""A larger ``dvc.lock``, ``dvc.yaml`` or ``.dvc`` file is not read; one of 50,000 outputs fits."""
 _OID = re.compile(r"[0-9a-f]{32}(\.dir)?\Z")
 
 
@@ -65,8 +62,8 @@ class Outputs:
         if blob not in self._documents:
             text = git(self._root, "cat-file", "blob", blob, required=True) or ""
             try:
-                self._documents[blob] = YAML(typ="safe", pure=True).load(text)
-            except (YAMLError, ValueError, TypeError, RecursionError):  # a date that is none, a list as a key, ...
+                self._documents[blob] = parse_untrusted(text)
+            except UnfitYaml:
                 self._documents[blob] = None
         return self._documents[blob]
 

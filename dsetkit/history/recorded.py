@@ -1,22 +1,41 @@
-"""What ``dvc.lock`` records at a revision."""
+"""What ``dvc.lock`` records at a revision. Anybody may have written it, so nothing in it is believed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from typing import Any
 
 from dsetkit.history.repository import git
+from dsetkit.stages.yaml_documents import UnfitYaml, parse_untrusted
 
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+"""A larger ``dvc.lock``, ``dvc.yaml`` or ``.dvc`` file is not read; one of 50,000 outputs fits."""
 _FOLDER = re.compile(r"[0-9a-f]{32}\.dir\Z")
 
 
 def lock_at(root: Path, revision: str) -> str | None:
-    """``dvc.lock`` of the project at ``root`` as a revision has it; None where there is none."""
-    return git(root, "show", f"{revision}:./dvc.lock")
+    """``dvc.lock`` of the project at ``root`` as a revision has it; None where there is none.
+
+    Empty for one that is larger than any: it records nothing.
+    """
+    what = f"{revision}:./dvc.lock"
+    size = git(root, "cat-file", "-s", what)
+    if size is None:
+        return None
+    return git(root, "cat-file", "blob", what) if int(size) <= MAX_DOCUMENT_BYTES else ""
+
+
+@lru_cache(maxsize=16)  # versions have most of it in common, and reading one takes a tenth of a second
+def parse_lock(text: str) -> dict[str, Any] | None:
+    """A ``dvc.lock``, or another mapping in YAML, as plain values, only to be read; None for a text that is none."""
+    try:
+        document = parse_untrusted(text)
+    except UnfitYaml:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def recorded_outputs(lock: str) -> dict[str, str]:
@@ -33,12 +52,10 @@ def recorded_folders(lock: str, place: str) -> Iterator[str]:
 
 
 def _folders(lock: str) -> Iterator[tuple[str, str]]:
-    try:
-        document = YAML(typ="safe", pure=True).load(lock)
-    except YAMLError:
-        return
-    stages = document.get("stages") if isinstance(document, dict) else None
+    stages = (parse_lock(lock) or {}).get("stages")
     for stage in stages.values() if isinstance(stages, dict) else ():
-        for out in (stage.get("outs") if isinstance(stage, dict) else None) or ():
-            if isinstance(out, dict) and _FOLDER.match(str(out.get("md5", ""))):
-                yield str(out.get("path")), str(out["md5"])
+        outs = stage.get("outs") if isinstance(stage, dict) else None
+        for out in outs if isinstance(outs, list) else ():
+            path, oid = (out.get("path"), out.get("md5")) if isinstance(out, dict) else (None, None)
+            if isinstance(path, str) and isinstance(oid, str) and _FOLDER.match(oid):
+                yield path, oid

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
 
 from dsetkit.access.files import read_below, refuse, write_below
 from dsetkit.access.policy import read_chain
@@ -22,7 +19,7 @@ from dsetkit.access.rules import facets_of, rule_of
 from dsetkit.errors import AccessError, TamperError, UsageError
 from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy
 from dsetkit.stages.sealed import STAGES
-from dsetkit.stages.yaml_documents import free_end, load_yaml, save_yaml
+from dsetkit.stages.yaml_documents import UnfitYaml, free_end, load_yaml, parse_untrusted, save_yaml
 
 PLAIN = "plain"
 MARKS = "access/built"
@@ -149,29 +146,14 @@ def _read_entries(root: Path) -> dict[str, Any]:
     if data is None:
         return {}
     try:
-        text = data.decode()
-        _check_small(text)
-        entries = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, TypeError, RecursionError):
+        entries = parse_untrusted(data.decode(), max_depth=_MAX_DEPTH)
+    except UnfitYaml as error:
+        refuse(str(error), STAGES, hint=_ANEW)
+    except UnicodeDecodeError:
         refuse("cannot be read as YAML", STAGES, hint=_ANEW)
     if not isinstance(entries, dict):
         refuse("is not a mapping of stages to entries", STAGES, hint=_ANEW)
     return entries
-
-
-def _check_small(text: str) -> None:
-    """Refuses YAML that unfolds to more than its text: aliases (a thousand million values in 300 bytes), tags, depth.
-
-    Nothing of it is built yet. Raises ``TamperError``, and what the parser raises.
-    """
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        is_plain = not isinstance(event, AliasEvent) and not getattr(event, "anchor", None)
-        has_tag = getattr(event, "ctag", None) is not None
-        has_directive = isinstance(event, DocumentStartEvent) and bool(event.version or event.tags)
-        if not is_plain or has_tag or has_directive or depth > _MAX_DEPTH:
-            refuse("has anchors, tags or depths that dsetkit never writes there", STAGES, hint=_ANEW)
 
 
 def _depend(path: Path) -> bool:

@@ -13,6 +13,14 @@ from pydantic import BaseModel, RootModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    NodeEvent,
+)
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.tokens import CommentToken
 
@@ -22,6 +30,30 @@ from dsetkit.storage.atomic import write_atomic
 Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_VALUES = 1_000_000
+
+
+class UnfitYaml(ValueError):
+    """A text that is no YAML, or unfolds to more than anybody would write by hand."""
+
+
+def parse_untrusted(text: str, *, max_depth: int | None = None) -> Any:
+    """The plain values of YAML that anybody may have written, only to be read.
+
+    Aliases may unfold to ``MAX_VALUES`` values (they can make a thousand million of 300 bytes). ``max_depth`` is for
+    what only dsetkit writes: no anchors, tags and directives, and so many collections within each other. All of that is
+    looked at before anything is built; how large the text may be is for the caller to say. Raises ``UnfitYaml``.
+    """
+    try:
+        if max_depth is not None:
+            _check_plain(YAML(typ="safe", pure=True).parse(text), max_depth)
+        elif "&" in text:  # else there is nothing to unfold
+            _check_unfolded(YAML(typ="safe", pure=True).parse(text))
+        return YAML(typ="safe", pure=True).load(text)
+    except UnfitYaml:
+        raise
+    except (YAMLError, ValueError, TypeError, RecursionError, LookupError, AttributeError, ArithmeticError):
+        # a date that is none, a list as a key, a tag that its value does not fit: the library raises what comes
+        raise UnfitYaml("cannot be read as YAML") from None
 
 
 def load_yaml(path: Path) -> CommentedMap:
@@ -156,6 +188,43 @@ def _plain(value: Any, count: Iterator[int]) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)
+
+
+def _check_plain(events: Iterator[Event], max_depth: int) -> None:
+    depth = 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        is_plain = not isinstance(event, AliasEvent) and not getattr(event, "anchor", None)
+        has_tag = getattr(event, "ctag", None) is not None
+        has_directive = isinstance(event, DocumentStartEvent) and bool(event.version or event.tags)
+        if not is_plain or has_tag or has_directive or depth > max_depth:
+            raise UnfitYaml("has anchors, tags or depths that dsetkit never writes there")
+
+
+def _check_unfolded(events: Iterator[Event]) -> None:
+    """Counts the values that there are with all aliases written out."""
+    whole: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = [(None, 0)]
+    for event in events:
+        if isinstance(event, CollectionStartEvent):
+            whole.pop(event.anchor, None)  # an alias within it would be of itself
+            opened.append((event.anchor, 1))
+            continue
+        if isinstance(event, CollectionEndEvent):
+            anchor, size = opened.pop()
+        elif isinstance(event, AliasEvent):
+            if event.anchor not in whole:
+                raise UnfitYaml("has an alias of nothing, or of what it is in")
+            anchor, size = None, whole[event.anchor]
+        elif isinstance(event, NodeEvent):
+            anchor, size = event.anchor, 1
+        else:
+            continue
+        if anchor:
+            whole[anchor] = size
+        opened[-1] = (opened[-1][0], opened[-1][1] + size)
+        if opened[-1][1] > MAX_VALUES:
+            raise UnfitYaml(f"has more than {MAX_VALUES:,} values with all aliases unfolded")
 
 
 def _describe(item: Any, model: type[BaseModel]) -> str:

@@ -27,6 +27,7 @@ from dsetkit.history.backup.inventory import (
     take_inventory,
 )
 from dsetkit.history.backup.refs import is_below
+from dsetkit.history.dvc_config import check_remotes, open_repo
 from dsetkit.history.outputs import Outputs
 from dsetkit.history.repository import git
 from dsetkit.history.revisions import resolve
@@ -233,16 +234,16 @@ class _Restore:
 
     def _check_out_dvc(self, root: Path, outputs: dict[str, str]) -> None:
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
 
         wanted = [str(root / name) for name, oid in outputs.items() if self._is_here(root, oid)]
         if not wanted:
             return
         try:
-            with warnings.catch_warnings(), Repo(str(root)) as repo:
+            check_remotes(root)
+            with warnings.catch_warnings(), open_repo(root) as repo:
                 warnings.simplefilter("ignore")  # of the libraries that DVC uses
                 repo.checkout(targets=wanted, force=True, allow_missing=True)
-        except DvcException as error:
+        except (DvcException, UsageError, StorageError) as error:
             self.issues.append(
                 Issue(
                     code="checkout-failed",

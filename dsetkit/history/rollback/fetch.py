@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsetkit.errors import AccessError, DsetkitError, NotFoundError, SnapshotError, StorageError, TamperError
+from dsetkit.history.dvc_config import check_remotes, open_repo
 from dsetkit.history.objects import Objects, recorded_files
 from dsetkit.history.rollback.git import shown
 from dsetkit.history.statements import keys_at
@@ -156,13 +157,11 @@ def check_stored(folder: Folder, what: str) -> None:
 
 def rebuild(root: Path, oid: str, what: str, place: Path) -> None:
     """Make the folder of a DVC object of a project at a place; the cache has all of it. Raises ``DsetkitError``."""
-    from dvc.repo import Repo
-
     objects = Objects(root, remote=False)
     try:
         with _about(what):
             files = recorded_files(objects, oid, what)
-            with Repo(str(root)) as repo:
+            with open_repo(root) as repo:
                 build_folder(repo, objects, files, place)
     finally:
         objects.close()
@@ -188,11 +187,13 @@ def object_at(repo: Repo, path: Path) -> str | None:
 
 
 def _pull(repo: Repo, objects: Objects, oids: list[str], whose: Mapping[str, str]) -> None:
-    """Ask the default remote, then all others. Raises ``NotFoundError``, ``StorageError``."""
+    """Ask the default remote, then all others. Raises ``NotFoundError``, ``StorageError``, ``UsageError``."""
     from dvc_data.hashfile.hash_info import HashInfo
 
     names: list[str | None] = [None] if repo.config["core"].get("remote") else []
     names += [name for name in repo.config["remote"] if name != repo.config["core"].get("remote")]
+    if missing(objects, oids):
+        check_remotes(objects.root)
     problem: Exception | None = None
     for name in names:
         # Lists of files last: DVC takes one that is there as proof that all in it is.

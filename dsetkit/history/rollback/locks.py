@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsetkit.errors import StorageError, UsageError
+from dsetkit.history.dvc_config import open_repo
 from dsetkit.storage.atomic import written
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ def dvc_lock(root: Path) -> Iterator[Repo]:
     writes what it works on into ``.dvc/tmp/rwlock``.
     """
     from dvc.lock import LockError
-    from dvc.repo import Repo, lock_repo
+    from dvc.repo import lock_repo
 
     refuse_busy(root)  # at once, where DVC's own lock would be waited for
     with dvc_errors(root):
-        repo = Repo(str(root))
+        repo = open_repo(root)
     with repo:
         lock = lock_repo(repo)
         try:

@@ -6,14 +6,12 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from dsetkit.errors import NotFoundError, StorageError
+from dsetkit.history.recorded import MAX_DOCUMENT_BYTES, parse_lock
 from dsetkit.history.rollback.git import Blob, contents, tree
 
 FILES = ("dvc.yaml", "params.yaml", "sources.lock.yaml", "tools.lock.yaml", ".dvcignore", "dvc.lock")
@@ -68,7 +66,7 @@ class Version:
                 name=self.name,
                 hint="Name a later revision; see dsetkit log.",
             )
-        if not isinstance(plain_yaml(text), dict):
+        if plain_yaml(text) is None:
             raise StorageError(
                 f"dvc.lock of {self.name} cannot be read",
                 url=str(self.root / "dvc.lock"),
@@ -76,7 +74,7 @@ class Version:
                 " else name another revision.",
             )
         folders = {
-            name: str(stage.get("wdir", "")) for name, stage in _stages_of(self.texts.get("dvc.yaml", b"")).items()
+            name: _text(stage.get("wdir")) for name, stage in _stages_of(self.texts.get("dvc.yaml", b"")).items()
         }
         stages = {
             name: _stage(stage, folders.get(name.partition("@")[0], "")) for name, stage in _stages_of(text).items()
@@ -101,11 +99,11 @@ class Version:
         found = set()
         for stage in _stages_of(self.texts.get("dvc.yaml", b"")).values():
             stage = stage.get("do", stage)
-            for kind in ("outs", "metrics", "plots"):
-                for item in stage.get(kind) or ():
+            for kind in ("outs", "metrics", "plots") if isinstance(stage, dict) else ():
+                for item in _list(stage.get(kind)):
                     for path, options in item.items() if isinstance(item, dict) else ():
                         if isinstance(options, dict) and options.get("cache") is False:
-                            found.add(_join(str(stage.get("wdir", "")), str(path)))
+                            found.add(_join(_text(stage.get("wdir")), _text(path)))
         return found
 
     def blobs(self, places: Iterable[str]) -> dict[str, Blob]:
@@ -198,33 +196,45 @@ def is_compiled(path: str) -> bool:
     return path.endswith(".pyc") or "__pycache__" in path.split("/")
 
 
-@lru_cache(maxsize=16)  # versions have most documents in common, and reading one takes a tenth of a second
-def plain_yaml(text: bytes) -> Any:
-    """A YAML document as plain values, only to be read; None for a text that is none."""
+def plain_yaml(text: bytes) -> dict[str, Any] | None:
+    """A YAML document as plain values, only to be read; None for a text that is none, or no mapping."""
     try:
-        return YAML(typ="safe", pure=True).load(text.decode("utf-8-sig"))
-    except (YAMLError, UnicodeDecodeError):
+        return parse_lock(text.decode("utf-8-sig")) if len(text) <= MAX_DOCUMENT_BYTES else None
+    except UnicodeDecodeError:
         return None
 
 
 def _stages_of(text: bytes) -> dict[str, dict[str, Any]]:
-    document = plain_yaml(text)
-    stages = document.get("stages") if isinstance(document, dict) else None
-    return {str(name): stage for name, stage in (stages or {}).items() if isinstance(stage, dict)}
+    stages = (plain_yaml(text) or {}).get("stages")
+    named = stages.items() if isinstance(stages, dict) else ()
+    return {_text(name): stage for name, stage in named if isinstance(stage, dict)}
 
 
 def _stage(stage: Mapping[str, Any], folder: str) -> Stage:
-    outs = {_join(folder, str(out["path"])): str(out.get("md5", "")) for out in _paths(stage, "outs")}
-    params = stage.get("params") or {}
+    params = stage.get("params")
+    read = params.items() if isinstance(params, dict) else ()
     return Stage(
-        deps=tuple(_join(folder, str(dep["path"])) for dep in _paths(stage, "deps")),
-        params={_join(folder, str(file)): tuple(map(str, names or ())) for file, names in params.items()},
-        outs=outs,
+        deps=tuple(_join(folder, dep["path"]) for dep in _paths(stage, "deps")),
+        params={_join(folder, _text(file)): tuple(map(_text, names or ())) for file, names in read if _is_names(names)},
+        outs={_join(folder, out["path"]): _text(out.get("md5")) for out in _paths(stage, "outs")},
     )
 
 
 def _paths(stage: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
-    return (item for item in stage.get(kind) or () if isinstance(item, dict) and "path" in item)
+    return (item for item in _list(stage.get(kind)) if isinstance(item, dict) and isinstance(item.get("path"), str))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """What is written as a text, or a number; what is anything else is none."""
+    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+
+
+def _is_names(value: Any) -> bool:
+    return value is None or isinstance(value, dict | list)
 
 
 def _join(folder: str, path: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsetkit.errors import CheckError, DsetkitError, UsageError
+from dsetkit.history.dvc_config import check_remotes, open_repo
 from dsetkit.history.objects import Objects
 from dsetkit.history.repository import git
 from dsetkit.history.revisions import open_recorded, resolve
@@ -265,8 +266,6 @@ def open_rollback(root: Path, rev: str, stage: str | None = None, *, lock: bool 
     at, that is refused. Raises as ``Rollback`` does, as ``finish_interrupted``, and ``UsageError`` where another
     rollback or DVC is at work.
     """
-    from dvc.repo import Repo
-
     if lock:
         for _ in finish_interrupted([root]):
             pass
@@ -274,7 +273,7 @@ def open_rollback(root: Path, rev: str, stage: str | None = None, *, lock: bool 
         raise UsageError("a rollback was interrupted in this project", hint="Run dsetkit status: that finishes it.")
     if not lock:
         with dvc_errors(root):
-            repo = Repo(str(root))
+            repo = open_repo(root)
         with repo:
             yield from _opened(repo, root, rev, stage)
         return
@@ -305,8 +304,7 @@ def finish_interrupted(places: Sequence[Path]) -> Iterator[str]:
 
 def outdated(root: Path) -> list[str] | None:
     """The stages that the next ``dvc repro`` would run, or at least look at again; None where DVC cannot say."""
-    from dvc.repo import Repo
-
-    with suppress(Exception), Repo(str(root)) as repo:  # DVC raises what it likes
+    with suppress(Exception), open_repo(root) as repo:  # DVC raises what it likes
+        check_remotes(root)  # a dependency may be in one
         return sorted(str(name) for name in repo.status())
     return None

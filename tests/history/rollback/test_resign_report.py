@@ -122,7 +122,10 @@ def test_a_report_of_a_revision_is_held_against_its_signature(project: Protected
     sh(project.root, "git", "checkout", "-q", "v1", "--", CARD)
     commit(project.root, "mixed", "mixed")
     assert issues("mixed") == [
-        ("report-tampered", f"{CARD} is not what cora signed: it is of another version than its signature, or was altered")
+        (
+            "report-tampered",
+            f"{CARD} is not what cora signed: it is of another version than its signature, or was altered",
+        )
     ]
     with pytest.raises(AssertionError, match=rf"report at mixed: 1 issue\n[^\n]*{CARD} is not what cora signed"):
         sh(project.root, "dsetkit", "verify", "--rev", "mixed")
