@@ -23,6 +23,7 @@ from dsetkit.access.trust import SeenStage, Trust, open_trust
 from dsetkit.errors import AccessError
 from dsetkit.spec.policy import AccessPolicy, StageRule, check_stage
 from dsetkit.spec.sealed import Seals
+from dsetkit.storage.url import local_place
 
 _LOG = logging.getLogger(__name__)
 """Says on stderr what must not pass unseen, where no program has set logging up otherwise."""
@@ -364,13 +365,15 @@ def stage_at(root: Path, url: str) -> str | None:
     """The stage whose snapshot belongs at a path of the project at ``root``; None for any other place.
 
     By the path as it is written, and by what it leads to: a link in the place of a stage is that stage, and what the
-    link leads to is as well.
+    link leads to is as well. So is what a chained URL leads to.
     """
-    with contextlib.suppress(ValueError):
-        return check_stage(Path(os.path.abspath(url)).relative_to(os.path.abspath(root / "data")).as_posix())
     data = root / "data"
+    paths = [Path(url), local_place(url) or Path(url)]  # both: a folder's own name may look like a chain
+    for path in paths:
+        with contextlib.suppress(ValueError):
+            return check_stage(Path(os.path.abspath(path)).relative_to(os.path.abspath(data)).as_posix())
     for place in (data / "cleaned", data / "augmented", *data.glob("raw/*")):
         with contextlib.suppress(OSError, ValueError):
-            if os.path.samefile(place, url):
+            if any(path.exists() and path.samefile(place) for path in paths):
                 return check_stage(place.relative_to(data).as_posix())
     return None

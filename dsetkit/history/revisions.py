@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsetkit.errors import DsetkitError, NotFoundError, UsageError
+from dsetkit.errors import DsetkitError, NotFoundError, StorageError, UsageError
 from dsetkit.history.objects import ObjectFolder, Objects, open_object, recorded_files
-from dsetkit.history.recorded import lock_at, recorded_outputs
+from dsetkit.history.recorded import lock_at, parse_lock, recorded_outputs
 from dsetkit.history.repository import git
 from dsetkit.history.statements import keys_at
 from dsetkit.snapshots.read import Exporter, Snapshot
@@ -90,7 +90,7 @@ def tags_of(root: Path, revs: list[str]) -> dict[str, tuple[str, ...]]:
 def snapshots_at(root: Path, rev: str) -> dict[str, str]:
     """Path in the project → DVC's object id of each folder that ``dvc.lock`` names at a revision.
 
-    Raises ``NotFoundError`` for a revision there is not, or without a ``dvc.lock``.
+    Raises ``NotFoundError`` for a revision there is not, or without a ``dvc.lock``; ``StorageError`` for a damaged one.
     """
     commit = resolve(root, rev)
     lock = lock_at(root, commit)
@@ -99,6 +99,12 @@ def snapshots_at(root: Path, rev: str) -> dict[str, str]:
             f"{rev} has no dvc.lock, so no snapshot was recorded there",
             name=rev,
             hint="Name a later revision; see dsetkit log.",
+        )
+    if parse_lock(lock) is None:
+        raise StorageError(
+            f"dvc.lock of {rev} cannot be read: DVC never writes such a file",
+            url=str(root / "dvc.lock"),
+            hint="Name another revision; see dsetkit log.",
         )
     return recorded_outputs(lock)
 

@@ -104,21 +104,24 @@ class _Everything:
         return self.done
 
     def _check_signatures(self, folders: dict[str, dict[str, str]]) -> None:
-        """Whether each version's sealed snapshots are what was signed in it, for the stage that they stand for."""
-        sealed: dict[str, tuple[Seals, bytes] | None] = {}
+        """Whether each version's snapshots are what was signed in it, for the stage that they stand for; or rightly
+        plain.
+        """
+        sealed: dict[str, tuple[Seals | None, bytes] | None] = {}
         for version in self.inventory.versions:
             name = version.names[0] if version.names else version.rev[:7]
             for place, oid in version.outputs.items():
                 if oid not in folders or folders[oid][SNAPSHOT] not in self.found or not place.startswith("data/"):
                     continue
                 if oid not in sealed:
-                    sealed[oid] = _sealed_document(ObjectFolder(place, folders[oid], self.objects))
+                    sealed[oid] = _document(ObjectFolder(place, folders[oid], self.objects))
                 known, keys = sealed[oid], keys_at(self.root, version.rev, place)
                 if known is None or keys is None:
                     continue
                 try:
                     keys.check_place(place, known[0])
-                    keys.check(*known)
+                    if known[0] is not None:
+                        keys.check(known[0], known[1])
                 except TamperError as error:
                     self._report("snapshot-tampered", f"{place} at {name}: {error.message}", None, error.hint)
 
@@ -240,11 +243,10 @@ class _Everything:
         self.done.issues.append(Issue(code=code, message=message, file=file, hint=hint, keys=keys))
 
 
-def _sealed_document(folder: ObjectFolder) -> tuple[Seals, bytes] | None:
-    """The envelope and the bytes of a sealed snapshot's document; None for a plain one, or where there is none."""
+def _document(folder: ObjectFolder) -> tuple[Seals | None, bytes] | None:
+    """The envelope (None: it is plain) and the bytes of a snapshot's document; None where it cannot be read."""
     with suppress(DsetkitError):
-        seals = read_seals(folder)
-        return None if seals is None else (seals, folder.read(SNAPSHOT))
+        return read_seals(folder), folder.read(SNAPSHOT)
     return None
 
 

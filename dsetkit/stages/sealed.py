@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,14 @@ from dsetkit.snapshots.opening import read_info, read_seals
 from dsetkit.snapshots.stored_bytes import check_digests
 from dsetkit.spec.lock import SealedStamp, SourceLock
 from dsetkit.storage.folder import LocalFolder
-from dsetkit.storage.url import to_local
+from dsetkit.storage.url import local_place
 
 if TYPE_CHECKING:
     from dsetkit.access.opened import ProjectKeys
+    from dsetkit.access.policy import Chain
     from dsetkit.access.seal import DomainSeal
     from dsetkit.access.statement import Read
+    from dsetkit.spec.policy import AccessPolicy
     from dsetkit.spec.sealed import Seals
 
 STAGES = "access/stages.yaml"
@@ -41,13 +43,19 @@ def has_policy(root: Path) -> bool:
 
 
 def keys_of(
-    root: Path, *, statements: Read | None = None, is_past: bool = False, place: str | None = None
+    root: Path,
+    *,
+    statements: Read | None = None,
+    is_past: bool = False,
+    place: str | None = None,
+    policies: Callable[[Chain], tuple[AccessPolicy, ...]] | None = None,
 ) -> ProjectKeys | None:
     """What the identity that ``DSETKIT_IDENTITY`` names may open in a project; None where it has no policy.
 
     ``statements`` reads ``signatures/…`` of a revision, where it is not the workspace's that count; ``is_past``: the
     revision was asked for by name. ``place`` (``data/cleaned``): where what is opened belongs, if it lies elsewhere.
-    Nothing is read and nobody is asked before something sealed is met.
+    ``policies``: of a revision, the versions that may have counted then. Nothing is read and nobody is asked before
+    something sealed is met, or something that should be.
     """
     if not has_policy(root):
         return None
@@ -55,7 +63,12 @@ def keys_of(
 
     stage = None if place is None else place.removeprefix("data/")
     keys = ProjectKeys(
-        root, statements=statements, is_past=is_past, stage=stage, record=lambda seals: _record(keys, root, seals)
+        root,
+        statements=statements,
+        is_past=is_past,
+        stage=stage,
+        policies=policies,
+        record=lambda seals: _record(keys, root, seals),
     )
     return keys
 
@@ -106,10 +119,12 @@ def _record(keys: ProjectKeys, root: Path, seals: Seals) -> None:
 def keys_near(place: str | os.PathLike[str]) -> ProjectKeys | None:
     """The keys of the project that a path lies in, or for a URL the working folder; None where there is none.
 
+    What a chained URL leads to on this machine in the end (``simplecache::file:///…``) is a path like others.
+
     The nearest project counts, but no folder below ``data/`` can make itself the project of a stage of another one that
     has a policy: a committer could switch that off with an empty file.
     """
-    path = to_local(os.fspath(place))
+    path = local_place(os.fspath(place))
     written = Path.cwd() if path is None else Path(os.path.abspath(path))
     resolved = written.resolve()  # the project that a link stands in comes before the one that it leads to
     for here in (written, resolved):

@@ -18,12 +18,13 @@ from dsetkit.history.log import change_line, versions
 from dsetkit.history.memory import last_output
 from dsetkit.history.objects import Objects
 from dsetkit.history.recorded import recorded_outputs
-from dsetkit.history.statements import file_at, keys_at, met_at
+from dsetkit.history.statements import file_at, keys_at, met_at, policies_at
 from dsetkit.history.verify import verify_versions
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.stages import protection
 from dsetkit.stages.augment import augment
 from dsetkit.stages.executor import open_pool
+from dsetkit.stages.sealed import keys_of
 
 SIGNED = (statement_name("cleaned"), signature_name("cleaned"))
 
@@ -185,6 +186,44 @@ def test_a_revoked_key_signs_nothing_for_a_revision(project: Protected, monkeypa
         dsetkit.open(place, rev="merged")
 
 
+def test_plain_data_in_the_place_of_a_sealed_stage(project: Protected) -> None:
+    """At a revision whose history has the policy, wherever that lies; from before it, plain is what there was."""
+    root, place = project.root, project.root / "data/cleaned"
+    oids = [recorded_outputs(sh(root, "git", "show", f"{rev}:dvc.lock"))["data/cleaned"] for rev in ("v2", "v0")]
+    lock = root / "dvc.lock"
+    lock.write_text(lock.read_text().replace(*oids))
+    commit(root, "put there", "put")
+    sh(root, "git", "rm", "-q", "-r", "--cached", "access/policy")
+    sh(root, "git", "commit", "-q", "-m", "without the policy")
+    sh(root, "git", "tag", "without")
+    for rev in ("put", "without"):
+        with pytest.raises(TamperError, match="cleaned is plain, and the policy of its time seals it"):
+            dsetkit.open(place, rev=rev)
+    assert dsetkit.open(place, rev="v0").seals is None
+    objects = Objects(root)
+    done = verify_versions(root, objects)
+    objects.close()
+    assert [issue.code for issue in done.issues] == ["snapshot-tampered"]  # the same outputs: one version
+    assert done.issues[0].message.startswith("data/cleaned at put: cleaned is plain")
+    found = next(versions(root, Objects(root)))
+    assert isinstance(found.stages["cleaned"], TamperError)
+
+
+def test_a_shallow_clone_cannot_say_what_was_plain(project: Protected, tmp_path: Path) -> None:
+    sh(project.root, "git", "rm", "-q", "-r", "--cached", "access/policy")
+    sh(project.root, "git", "commit", "-q", "-m", "without the policy")
+    inner = tmp_path / "shallow"
+    sh(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{project.root}", str(inner))
+    (inner / "access").mkdir(exist_ok=True)
+    shutil.copytree(project.root / "access/policy", inner / "access/policy")
+    chain = keys_of(inner)
+    assert chain is not None
+    assert policies_at(inner, "HEAD", chain.chain) == chain.chain.versions
+    sh(inner, "git", "fetch", "-q", "--unshallow")
+    assert policies_at(inner, "HEAD", chain.chain) == (chain.policy,)
+    assert policies_at(inner, sh(project.root, "git", "rev-parse", "v0"), chain.chain) == ()
+
+
 def test_what_a_statement_met(tmp_path: Path) -> None:
     root = tmp_path / "inner" / "project"
     sh(tmp_path, "git", "init", "-q", "-b", "main")
@@ -231,6 +270,66 @@ def test_what_a_statement_met(tmp_path: Path) -> None:
     assert met("--all") is None
 
 
+def test_what_a_statement_met_where_the_project_moved(tmp_path: Path) -> None:
+    """Neither a policy nor a statement is another because it lies in another folder."""
+    sh(tmp_path, "git", "init", "-q", "-b", "main")
+
+    def put(message: str, **files: str | None) -> str:
+        for name, text in files.items():
+            path = tmp_path / {"text": SIGNED[0], "signature": SIGNED[1], "policy": "access/policy/5.json"}[name]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+        commit(tmp_path, message)
+        return sh(tmp_path, "git", "rev-parse", "HEAD")
+
+    def move(old: str, new: str) -> str:
+        (tmp_path / new).mkdir(exist_ok=True)
+        for folder in ("access", "signatures"):
+            if (tmp_path / old / folder).is_dir():
+                sh(tmp_path, "git", "mv", f"{old}/{folder}", f"{new}/{folder}")
+        commit(tmp_path, "moved")
+        return sh(tmp_path, "git", "rev-parse", "HEAD")
+
+    def met(root: Path, rev: str) -> str | None:
+        return met_at(root, rev, "cleaned", "access/policy/5.json")
+
+    inner = tmp_path / "project"
+    put("signed", text="1", signature="1")
+    put("policy", policy="5")
+    moved = move(".", "project")
+    assert met(inner, moved) is None  # the statement came before, and moved with it
+    put("another, while the policy is away", text="2", signature="2")
+    (inner / "access/policy/5.json").unlink()
+    shutil.rmtree(inner / "signatures")
+    commit(tmp_path, "dropped")
+    hidden = move(".", "project")
+    assert met(inner, hidden) is not None
+    (inner / "access/policy/5.json").write_text("5")
+    back = commit(tmp_path, "back, after the statement")
+    assert met(inner, back) is not None
+    sh(tmp_path, "git", "replace", "--graft", back)  # as if it were the first commit
+    assert met(inner, back) is not None
+    sh(tmp_path, "git", "mv", "project/access/policy/5.json", "project/notes")
+    sh(tmp_path, "git", "mv", "project/signatures/cleaned.json", "project/signatures/old.json")
+    (inner / "signatures/cleaned.json").write_text("3")
+    assert met(inner, commit(tmp_path, "by its bytes, under another name")) is not None
+
+
+def test_a_shallow_clone_believes_nobody_who_builds_no_more(project: Protected, tmp_path: Path) -> None:
+    inner = tmp_path / "shallow"
+    sh(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{project.root}", str(inner))
+    keys = keys_at(inner, "HEAD", "data/cleaned")
+    assert keys is not None
+    with pytest.raises(TamperError, match="this clone is shallow") as caught:
+        keys._statements("access/policy/1.json", 1000)
+    assert "git fetch --unshallow" in caught.value.hint
+    sh(inner, "git", "fetch", "-q", "--unshallow")
+    assert keys._statements("access/policy/1.json", 100_000) is not None
+
+
 def test_no_keys_without_a_policy(tmp_path: Path) -> None:
     assert keys_at(tmp_path, None, "data/cleaned") is None
     assert keys_at(tmp_path, "HEAD", "data/cleaned") is None
@@ -268,9 +367,13 @@ def test_what_is_sealed_learns_of_nothing_plain(project: Protected) -> None:
     assert found.seals is not None  # of HEAD; not the plain one that dvc.lock names
     commit(project.root, "the plain one, committed by somebody")
     assert last_output(project.root, place) is None
-    (project.root / "dvc.lock").unlink()  # of HEAD alone: of the past anything may be plain, and is no memory
+    (project.root / "dvc.lock").unlink()  # of HEAD alone
     assert last_output(project.root, place) is None
     project.act(lambda wanted: changes.declassified(wanted, "cleaned"))
+    assert last_output(project.root, place) is None  # by the policy of HEAD it was put there
+    sh(project.root, "git", "checkout", "-q", "HEAD", "--", "dvc.lock")
+    commit(project.root, "declassified")
+    (project.root / "dvc.lock").unlink()
     found = last_output(project.root, place)
     assert found is not None
     assert found.seals is None

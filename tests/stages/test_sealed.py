@@ -93,6 +93,8 @@ def test_the_project_that_a_path_lies_in(
         assert found.policy.project == sealed.keys().policy.project
     assert keys_near(tmp_path / "source") is None
     assert keys_near("s3://bucket/cleaned") is None
+    for url in (f"simplecache::file://{sealed.root}/data/cleaned", f"dir://data/cleaned::file://{sealed.root}"):
+        assert keys_near(url) is not None
     monkeypatch.chdir(sealed.root / "data")
     assert keys_near("s3://bucket/cleaned") is not None  # of a URL, the working folder says whose it is
     inner = sealed.root / "inner"
@@ -153,6 +155,8 @@ def test_a_plain_snapshot_in_place_of_a_sealed_one(sealed: Protected, kept: Path
     for place in places:
         with pytest.raises(TamperError, match="is plain, and the policy seals it"):
             dsetkit.open(place)
+        with pytest.raises(TamperError, match="is plain, and the policy seals it"):
+            dsetkit.open(f"simplecache::file://{place}")
     sealed.act(lambda wanted: changes.declassified(wanted, "cleaned"))
     assert dsetkit.open(places[1]).seals is None
     with pytest.raises(TamperError):
