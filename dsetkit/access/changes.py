@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from dsetkit.access.files import shown
-from dsetkit.access.rules import domains_in_use, rule_of
+from dsetkit.access.rules import domains_in_use, leaf_rules, rule_of, ruling_stages
 from dsetkit.access.wanted import Wanted, WantedFacet
 from dsetkit.errors import AccessError, NotFoundError, UsageError
 from dsetkit.spec.annotation import Annotation
@@ -118,7 +118,7 @@ def granted(wanted: Wanted, name: str, role: Role, *, stages: Sequence[str] = ()
     if role == "admin":
         wanted = replace(wanted, admins=wanted.admins | {name})
     for stage in stages:
-        if wanted.ruling(_stage(stage)) is None and stage not in wanted.stages:
+        if not leaf_rules(wanted, _stage(stage)):
             raise UsageError(
                 f"{stage} is not protected: everybody reads it",
                 hint=f"Protect it first: dsetkit access protect {stage}.",
@@ -156,9 +156,9 @@ def revoked(
             f"It is not said what {name} is to lose", hint="Name stages (--stage), facets (--facet), or --all of it."
         )
     for stage in stages:
-        ruling = wanted.ruling(_stage(stage))
+        found = wanted.rule(_stage(stage))
         known = "builders" if role == "builder" else "readers"
-        if ruling is None or name not in getattr(wanted.stages[ruling], known):
+        if found is None or name not in getattr(found, known):
             raise UsageError(f"{name} does not {known.removesuffix('ers')} {stage}", hint="See `dsetkit access list`.")
         if role == "builder":
             wanted = wanted.with_rule(stage)
@@ -232,7 +232,7 @@ def with_facet(
     chosen = given_stages or (before.stages if before else tuple(s for s in sorted(wanted.stages) if s != "report"))
     for stage in chosen:
         if stage not in wanted.stages:
-            wanted = wanted.with_rule(stage) if wanted.ruling(stage) is not None else wanted
+            wanted = wanted.with_rule(stage) if ruling_stages(wanted, stage) else wanted
         if stage not in wanted.stages:
             raise UsageError(
                 f"{stage} is not protected, so no facet of it can be",

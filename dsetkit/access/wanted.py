@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dsetkit.access.files import shown
-from dsetkit.access.rules import ruling_stage
+from dsetkit.access.rules import leaf_rules, ruling_stages
 from dsetkit.errors import AccessError
 from dsetkit.spec.policy import AccessPolicy, Principal
 
@@ -91,15 +91,12 @@ class Wanted:
     def with_rule(self, stage: str) -> Wanted:
         """The stage has a rule of its own, which begins as the one it inherited, facets too.
 
-        One whose sources have different readers begins with those who read all of them, and their facets.
+        One that was undecided begins with those who read, and build, all that it is made from, and all facets of that.
         """
         if stage in self.stages:
             return self
-        try:
-            rulings = {self._ruling(stage)} - {None}
-        except AccessError:
-            rulings = {*self.stages} if stage == "report" else {name for name in self.stages if name.startswith("raw")}
-        rules = [self.stages[name] for name in sorted(name for name in rulings if name is not None)]
+        rulings = {*leaf_rules(self, stage)}
+        rules = [self.stages[name] for name in sorted(rulings)]
         rule = WantedStage(
             frozenset.intersection(*(rule.readers for rule in rules)) if rules else frozenset(),
             frozenset.intersection(*(rule.builders for rule in rules)) if rules else frozenset(),
@@ -131,14 +128,15 @@ class Wanted:
         )
 
     def ruling(self, stage: str) -> str | None:
-        """Whose rule is for a stage (``policy.ruling_stage``); None also where that cannot be said: it is not built."""
+        """A stage with the readers and facets of this one (``ruling_stages``); None where it is plain or undecided."""
         try:
-            return self._ruling(stage)
+            return next(iter(ruling_stages(self, stage)), None)
         except AccessError:
             return None
 
-    def _ruling(self, stage: str) -> str | None:
-        return ruling_stage({n: r.readers for n, r in self.stages.items()}, self.declassified, stage)
+    def rule(self, stage: str) -> WantedStage | None:
+        """Who reads and builds a stage, as ``rules.rule_of``; None where it is plain or undecided: it is not built."""
+        return None if self.ruling(stage) is None else self.with_rule(stage).stages[stage]
 
     def readers(self, kind: Kind, name: str) -> frozenset[str]:
         """Who reads a stage or facet that has a rule."""

@@ -164,7 +164,10 @@ def _show_stage(output: Output, stage: StageStory) -> None:
     if stage.duplicate_of and stage.duplicate_of not in stage.message:
         text += f"; duplicate of {stage.duplicate_of}"
     if stage.outcome == "kept":
-        text += f", {plural(stage.annotations, 'annotation')}, labelled {stage.labelled}"
+        if stage.labels_apart:
+            text += f", labels kept apart ({', '.join(stage.labels_apart)})"
+        else:
+            text += f", {plural(stage.annotations, 'annotation')}, labelled {stage.labelled}"
         text += f", split {stage.split}" if stage.split else ""
     output.line(f"  {text}", {"rejected": "red", "kept": "green"}.get(stage.outcome, "dim"))
     for change in stage.changes:

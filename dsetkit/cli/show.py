@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import typer
@@ -10,7 +11,7 @@ import typer
 import dsetkit
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON, REV
-from dsetkit.cli.summary import show_summary
+from dsetkit.cli.summary import labels_apart, show_summary
 from dsetkit.cli.words import measured_text
 from dsetkit.errors import DsetkitError, NotFoundError, SnapshotError, UsageError
 from dsetkit.imaging.draw import contact_sheet, draw_annotations
@@ -44,7 +45,7 @@ def show(
         if png is not None:
             _write_sheet(snapshot, png)
         if as_json:
-            output.json(snapshot.info.model_dump(mode="json"))
+            output.json({**snapshot.info.model_dump(mode="json"), **_apart(snapshot)})
         else:
             show_summary(output, snapshot, all_categories=everything)
     else:
@@ -52,9 +53,11 @@ def show(
         if png is not None:
             _write_picture(snapshot, sample, png)
         if as_json:
-            output.json(sample.model_dump(mode="json", exclude_defaults=True))
+            own, apart = snapshot.own_key(sample.key), snapshot.labels_apart(sample.split)
+            more = {"original_key": own} if own != sample.key else {"labels_apart": list(apart)} if apart else {}
+            output.json({**sample.model_dump(mode="json", exclude_defaults=True), **more})
         else:
-            _show_sample(output, sample)
+            _show_sample(output, sample, snapshot)
     if png is not None and not as_json:
         output.line()
         output.line(f"Wrote {png}")
@@ -114,17 +117,27 @@ def _find(snapshot: Snapshot, text: str) -> str:
     try:
         return snapshot.find_key(text)
     except NotFoundError as error:
-        rejected = snapshot.read_rejected(("what", "key"))
-        for key in dict.fromkeys(rejected.filter(pc.equal(rejected["what"], "sample"))["key"].to_pylist()):
-            if key == text or key.endswith(f"/{text}"):
+        rejected, own = snapshot.read_rejected(("what", "key")), snapshot.rejected_keys()
+        for shown in dict.fromkeys(rejected.filter(pc.equal(rejected["what"], "sample"))["key"].to_pylist()):
+            key = own.get(shown, shown)
+            if text in (key, shown) or key.endswith(f"/{text}") or shown.endswith(f"/{text}"):
                 raise NotFoundError(
                     f"{key} was turned away by {snapshot.info.name}", name=text, hint=f"See why: dsetkit why {key}."
                 ) from error
         raise
 
 
-def _show_sample(output: Output, sample: Sample) -> None:
-    output.heading(sample.key)
+def _apart(snapshot: Snapshot) -> dict[str, Any]:
+    """For ``--json``: how many samples' labels are kept apart by facets that are not read, and by which."""
+    rows, facets = labels_apart(snapshot, snapshot.info.counts.per_split)
+    return {"labels_apart": {"samples": rows, "facets": facets}} if facets else {}
+
+
+def _show_sample(output: Output, sample: Sample, snapshot: Snapshot) -> None:
+    own = snapshot.own_key(sample.key)
+    output.heading(own)
+    if own != sample.key:
+        output.line(f"  called {sample.key} in the snapshot", "dim")
     size = f"{sample.width_px}×{sample.height_px} px" if sample.width_px else "no picture"
     facts = [size, sample.media_type, sample.mode, f"digest {sample.digest[:12]}" if sample.digest else None]
     output.line(f"  {', '.join(fact for fact in facts if fact)}")
@@ -132,7 +145,9 @@ def _show_sample(output: Output, sample: Sample) -> None:
     told = [f"{name} {measured_text(value)}" for name, value in measured if value is not None]
     if told:
         output.line(f"  {', '.join(told)}")
-    output.line(f"  split {sample.split or 'none'}, labelled {sample.labelled}")
+    apart = snapshot.labels_apart(sample.split)
+    labels = f"labels kept apart ({', '.join(apart)})" if apart else f"labelled {sample.labelled}"
+    output.line(f"  split {sample.split or 'none'}, {labels}")
     if sample.annotations:
         output.table(
             ("id", "kind", "category", "x, y, w, h (px)", "issues"),
@@ -166,7 +181,9 @@ def _write_sheet(snapshot: Snapshot, png: Path) -> None:
         rows = [item.to_row() for item in sample.annotations]
         image = snapshot.image(sample.key)
         cells.append(draw_annotations(image, rows, snapshot.categories, width=1, max_side_px=_CELL_PX))
-        titles.append(sample.key if sample.labelled != "no" else f"{sample.key} (not labelled)")
+        key, is_apart = snapshot.own_key(sample.key), snapshot.labels_apart(sample.split)
+        note = " (labels kept apart)" if is_apart else " (not labelled)" if sample.labelled == "no" else ""
+        titles.append(f"{key}{note}")
     if not cells:
         raise UsageError("the snapshot holds no sample to draw", hint="Choose another snapshot.")
     write_atomic(

@@ -25,7 +25,7 @@ _TITLES = {"width_px": "width, px", "height_px": "height, px"}
 def show_summary(output: Output, snapshot: Snapshot, *, all_categories: bool = False) -> None:
     """Print it. Only columns are read, so it takes about a second for 100,000 samples. Raises ``SnapshotError``."""
     facts = collect(snapshot)
-    _show_head(output, facts)
+    _show_head(output, facts, snapshot)
     for facet in snapshot.hidden:
         output.line(f"  {hidden_text(facet)}", "yellow")
     _show_splits(output, facts)
@@ -36,7 +36,18 @@ def show_summary(output: Output, snapshot: Snapshot, *, all_categories: bool = F
     _show_issues(output, facts)
 
 
-def _show_head(output: Output, facts: SnapshotFacts) -> None:
+def labels_apart(snapshot: Snapshot, per_split: Mapping[str, int]) -> tuple[int, list[str]]:
+    """Of how many samples facets that are not read keep the labels apart, and which.
+
+    ``per_split``: samples of each split; all others have none.
+    """
+    unsplit = snapshot.info.counts.samples - sum(per_split.values())
+    counts: list[tuple[str | None, int]] = [*per_split.items(), (None, unsplit)]
+    found = [(number, snapshot.labels_apart(split)) for split, number in counts if number]
+    return sum(number for number, names in found if names), sorted({name for _, names in found for name in names})
+
+
+def _show_head(output: Output, facts: SnapshotFacts, snapshot: Snapshot) -> None:
     info = facts.info
     output.heading(f"{info.name}  {plural(facts.samples, 'sample')}, {plural(facts.annotations, 'annotation')}")
     output.line(f"  fingerprint {info.fingerprint}")
@@ -46,7 +57,10 @@ def _show_head(output: Output, facts: SnapshotFacts) -> None:
         return
     stored = [*facts.media_types.items(), *((f"mode {mode}", number) for mode, number in facts.modes.items())]
     output.line(f"  pictures  {size_text(facts.picture_bytes)}: {_listed(stored)}")
-    labelled = [(name, facts.labelled[name]) for name in ("yes", "partial", "no") if facts.labelled[name]]
+    apart, facets = labels_apart(snapshot, info.counts.per_split)
+    counts = {**facts.labelled, "no": facts.labelled["no"] - apart}  # what is kept apart stands there as "no"
+    labelled = [(name, counts[name]) for name in ("yes", "partial", "no") if counts[name]]
+    labelled += [(f"kept apart ({', '.join(facets)})", apart)] if apart else []
     output.line(f"  labelled  {_listed(labelled)}")
     if facts.kinds:
         output.line(f"  kinds     {_listed(_most(facts.kinds))}")
@@ -96,7 +110,8 @@ def _show_measured(output: Output, facts: SnapshotFacts, snapshot: Snapshot) -> 
 def _show_turned_away(output: Output, facts: SnapshotFacts, snapshot: Snapshot) -> None:
     if not facts.rejected_samples and not facts.rejected_annotations:
         return
-    examples = _examples(snapshot.read_rejected(("what", "reason", "key")))
+    examples, own = _examples(snapshot.read_rejected(("what", "reason", "key"))), snapshot.own_keys()
+    examples = {of: own.get(key, key) for of, key in examples.items()}
     rows = [
         (number, noun if number == 1 else f"{noun}s", reason, examples[noun, reason])
         for noun, counts in (("sample", facts.rejected_samples), ("annotation", facts.rejected_annotations))

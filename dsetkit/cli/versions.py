@@ -14,7 +14,7 @@ from dsetkit.cli.words import plural, size_text
 from dsetkit.errors import UsageError
 from dsetkit.history.blame import Blamed
 from dsetkit.history.blame import blame as find_blame
-from dsetkit.history.compare import Compared, compare_ends
+from dsetkit.history.compare import Compared, compare_ends, under_own_keys
 from dsetkit.history.log import Found, Version, change_line, versions
 from dsetkit.history.log import find as find_fingerprint
 from dsetkit.history.objects import Objects
@@ -80,7 +80,8 @@ def find(
 ) -> None:
     """Find which version, stage or selection has a fingerprint.
 
-    Selections by split and category are looked at; with --take also draws from them. Exit code 1 where there is none.
+    Selections by split and category are looked at; with --take also draws from them. What has facets is looked at as
+    those see it who lack some, too. Exit code 1 where there is none.
     """
     output = Output(as_json=as_json)
     wanted = fingerprint.strip().lower()
@@ -102,6 +103,7 @@ def find(
         known = " that could be read here" if unread else " that you may read" if sealed else ""
         output.line(f"No version{known} has the fingerprint {wanted}.")
     else:
+        has_views = any(item.without for item in found)
         rows = [
             (
                 item.commit.short,
@@ -109,10 +111,12 @@ def find(
                 item.commit.date[:10],
                 item.stage,
                 ", ".join(f"{name}={value}" for name, value in item.selection.items()) or "whole",
+                *([f"without {', '.join(item.without)}" if item.without else "whole"] * has_views),
             )
             for item in found
         ]
-        output.table(("version", "tags", "date", "stage", "selection"), rows)
+        header = ("version", "tags", "date", "stage", "selection", *(["as seen"] * has_views))
+        output.table(header, rows)
     if sealed:
         told = "snapshot is" if len(sealed) == 1 else "snapshots are"
         output.note(f"{len(sealed)} {told} sealed to you and not looked at. {sealed[0].hint}")
@@ -140,7 +144,7 @@ def diff(
     if as_json:
         output.json(found.diff.model_dump(mode="json"))
         return
-    head, *lines = found.diff.summary(limit)
+    head, *lines = under_own_keys(found).summary(limit)
     output.heading(head)
     for line in lines:
         output.line(f"  {line}")
@@ -264,6 +268,7 @@ def _found(item: Found) -> dict[str, Any]:
         "stage": item.stage,
         "fingerprint": item.fingerprint,
         "selection": item.selection,
+        "without": list(item.without),
     }
 
 

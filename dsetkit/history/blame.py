@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ from dsetkit.snapshots.compare_rows import Kept, kept_annotations
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.arrow import Row
 from dsetkit.spec.correction import Correction, noted_ids, parse_corrections
+
+_LATER = ("cleaned", "augmented")
+"""Stages whose pseudonyms people may have seen."""
 
 
 class Blamed(NamedTuple):
@@ -36,6 +39,7 @@ class Blamed(NamedTuple):
 def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD") -> tuple[str, list[Blamed]]:
     """The sample's whole key, and for each of its annotations, in order, the version that last changed it.
 
+    The key is its own, where a facet hides it and it can be read.
     Versions are walked back along the commits' parents. A sample is the one with its key, or the one that a diff says
     was renamed to it; an annotation the one that a diff pairs it with, whatever its id. What a version has as any of
     its parents has it is not its doing. Where a sample or annotation was away and came back, its coming back counts.
@@ -53,8 +57,8 @@ def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD")
             name=stage,
             hint="Commit one (git add dvc.lock, git commit), or name another with --stage; see dsetkit log.",
         )
-    whole = newest.find_key(key)
-    row = newest.row(whole)
+    shown = _find(newest, key, (_Stages(root, objects, name, known) for name in _LATER if name != stage), graph[0][0])
+    row = newest.row(shown)
     walk = _Walk(root, stages, row)
     numbers = range(len(row.get("annotations", ())))
     walk.hand_on(graph[0][0], row, {at: at for at in numbers})
@@ -63,7 +67,23 @@ def blame(root: Path, objects: Objects, stage: str, key: str, rev: str = "HEAD")
             walk.step(known[rev], parents, sample)
         if not walk.pending:
             break
-    return whole, [walk.found[at] for at in numbers]
+    return newest.own_key(shown), [walk.found[at] for at in numbers]
+
+
+def _find(newest: Snapshot, text: str, others: Iterable[_Stages], rev: str) -> str:
+    """The key there of the sample that ``text`` names, if only by the pseudonym that another stage has for it."""
+    try:
+        return newest.find_key(text)
+    except NotFoundError:
+        for stages in others:
+            try:
+                snapshot = stages.at(rev)
+            except DsetkitError:
+                continue
+            own = {} if snapshot is None else snapshot.own_keys()
+            if text in own:
+                return newest.find_key(own[text])
+        raise
 
 
 def _graph(root: Path, rev: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -16,7 +16,9 @@ from dsetkit.history.repository import git
 from dsetkit.history.revisions import find_project, open_at, resolve
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import Snapshot, open_snapshot
+from dsetkit.spec.base import Document
 from dsetkit.spec.diff import Diff, FieldChange, FileChange
+from dsetkit.spec.key import sort_key
 from dsetkit.stages.project import PARAMS
 from dsetkit.stages.sealed import keys_near, keys_of
 from dsetkit.storage.folder import is_local
@@ -106,6 +108,35 @@ def compare_ends(old: str, new: str | None, stage: str | None = None) -> Compare
         more["params"] = _changed_params(first.params, second.params)
         more["files"] = tuple(changed_files(root, first.rev, second.rev))
     return Compared(found.model_copy(update=more), first.snapshot, second.snapshot)
+
+
+def under_own_keys(found: Compared) -> Diff:
+    """What differs, told with samples' own keys, where these can be read.
+
+    A sample that has the same own key on both sides counts as no renamed one.
+    """
+    own = {**found.old.original_keys(), **found.new.original_keys()}
+    if not own:
+        return found.diff
+
+    def told(section: Document) -> dict[str, Any]:
+        lists: dict[str, Any] = {}
+        for name in type(section).model_fields:
+            entries = [
+                entry.model_copy(
+                    update={at: own.get(key, key) for at in ("key", "old_key") if (key := getattr(entry, at, None))}
+                )
+                for entry in getattr(section, name)
+            ]
+            kept = [entry for entry in entries if getattr(entry, "old_key", None) != entry.key]
+            lists[name] = tuple(sorted(kept, key=lambda entry: sort_key(entry.key)))
+        return lists
+
+    diff = found.diff
+    samples = diff.samples.model_copy(update=told(diff.samples))
+    return diff.model_copy(
+        update={"samples": samples, "annotations": diff.annotations.model_copy(update=told(diff.annotations))}
+    )
 
 
 def changed_files(root: Path, old: str | None, new: str | None) -> list[FileChange]:

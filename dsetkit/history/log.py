@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dsetkit.errors import AccessError, DsetkitError, is_sealed_to_reader
 from dsetkit.history.objects import Objects
@@ -14,9 +15,16 @@ from dsetkit.history.revisions import Commit, commits, open_recorded
 from dsetkit.snapshots.compare import diff
 from dsetkit.snapshots.read import Snapshot
 from dsetkit.spec.diff_text import count_lines
+from dsetkit.stages.sealed import keys_of
+
+if TYPE_CHECKING:
+    from dsetkit.spec.policy import AccessPolicy
 
 MAX_SELECTIONS = 500
-"""Selections of one snapshot whose fingerprints are looked at."""
+"""Selections of one snapshot whose fingerprints are looked at, as seen by one kind of readers."""
+
+MAX_VIEWS = 16
+"""Kinds of readers of one snapshot as whom it is looked at."""
 
 
 class Version(NamedTuple):
@@ -35,6 +43,8 @@ class Found(NamedTuple):
     fingerprint: str
     selection: dict[str, str | int]
     """What ``where`` and ``take`` were given; empty for the whole snapshot."""
+    without: tuple[str, ...] = ()
+    """The facets that those lack who see it so; empty: it is so whole."""
 
 
 class Sought(NamedTuple):
@@ -93,12 +103,14 @@ def find(
     """Where a fingerprint (or its beginning) belongs: versions and stages, newest first.
 
     Selections by ``where(split=, category=)`` are looked at too; with ``take``, the draws ``take(take, seed)`` of the
-    whole and of each of those as well. A snapshot that cannot be read is passed over, and named.
+    whole and of each of those as well. A snapshot with facets is also looked at as those see it who lack some. One
+    that cannot be read is passed over, and named.
     """
     places: list[Found] = []
     sealed: dict[int, AccessError] = {}
     unread: dict[int, DsetkitError] = {}
-    seen: dict[int, list[tuple[str, dict[str, str | int]]]] = {}
+    seen: dict[int, list[_Match]] = {}
+    policies = _Policies(root)
     for version in versions(root, objects, rev):
         for stage, snapshot in version.stages.items():
             if is_sealed_to_reader(snapshot):
@@ -108,18 +120,64 @@ def find(
                 unread[id(snapshot)] = snapshot
                 continue
             if id(snapshot) not in seen:
-                seen[id(snapshot)] = list(_matching(snapshot, fingerprint, take, seed))
-            for found, selection in seen[id(snapshot)]:
-                places.append(Found(version.commit, stage, found, selection))
+                seen[id(snapshot)] = _find_in(_views(snapshot, policies), fingerprint, take, seed)
+            places += [Found(version.commit, stage, *match) for match in seen[id(snapshot)]]
     return Sought(tuple(places), tuple(sealed.values()), tuple(unread.values()), len(seen))
+
+
+class _Match(NamedTuple):
+    fingerprint: str
+    selection: dict[str, str | int]
+    without: tuple[str, ...]
+
+
+class _Policies:
+    """All policies of the project that counted; read once, and only where a snapshot has facets."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @cached_property
+    def versions(self) -> tuple[AccessPolicy, ...]:
+        keys = keys_of(self._root)
+        return () if keys is None else keys.chain.versions
+
+
+def _views(snapshot: Snapshot, policies: _Policies) -> list[Snapshot]:
+    """The snapshot as this identity sees it, then as those do who lack more facets, the fewest first; as who lacks all
+    last.
+    """
+    if not snapshot.info.facets or snapshot.seals is None:
+        return [snapshot]
+    from dsetkit.access.rules import facets_lacked  # only this needs it
+
+    here = frozenset(facet.name for facet in snapshot.hidden)
+    every = frozenset(facet.name for facet in snapshot.info.facets)
+    lacked = {here | names for names in facets_lacked(policies.versions, snapshot.seals)} - {here, every}
+    chosen = sorted(map(sorted, lacked), key=lambda names: (len(names), names))[: MAX_VIEWS - 2]
+    views = [snapshot.without(names) for names in chosen]
+    return [snapshot, *views, snapshot.base] if here != every else [snapshot]
+
+
+def _find_in(views: Sequence[Snapshot], wanted: str, take: int | None, seed: int) -> list[_Match]:
+    """Where it is in the first of these views that has it: of those who lack some facets most is seen alike."""
+    for view in views:
+        if view.fingerprint.startswith(wanted):
+            return [_Match(view.fingerprint, {}, _without(view))]
+    for view in views:
+        found = [_Match(*match, _without(view)) for match in _matching(view, wanted, take, seed)]
+        if found:
+            return found
+    return []
+
+
+def _without(view: Snapshot) -> tuple[str, ...]:
+    return tuple(facet.name for facet in view.hidden)
 
 
 def _matching(
     snapshot: Snapshot, wanted: str, take: int | None, seed: int
 ) -> Iterator[tuple[str, dict[str, str | int]]]:
-    if snapshot.fingerprint.startswith(wanted):
-        yield snapshot.fingerprint, {}
-        return
     counts = snapshot.info.counts
     pairs = list(product([None, *counts.per_split], [None, *counts.per_category]))[:MAX_SELECTIONS]
     try:

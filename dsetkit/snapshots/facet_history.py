@@ -36,7 +36,6 @@ def readable_in_history(older: Snapshot, facets: Iterable[FacetSpec | SealedColu
                     message=f"what the facet {facet.name} protects stands unprotected in {rows} of an older "
                     f"{base.info.name} ({base.fingerprint[:12]})",
                     hint="Who could read that version has it, and keeps it: draw another split, or take it as known.",
-                    count=count,
                 )
             )
     return found

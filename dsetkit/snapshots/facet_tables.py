@@ -13,7 +13,7 @@ from dsetkit.snapshots.facet_document import Layer
 from dsetkit.snapshots.facet_merge import lay_over
 from dsetkit.snapshots.latest import Latest
 from dsetkit.snapshots.parquet import TableFile
-from dsetkit.spec.sample import Sample
+from dsetkit.spec.sample import Rejected, Sample
 from dsetkit.spec.snapshot import Part
 from dsetkit.storage.folder import Folder
 
@@ -23,6 +23,13 @@ class FacetRow(Sample):
 
     original_key: str | None = None
     """Its own key, where the one in the snapshot is a pseudonym."""
+
+
+class WholeRejected(Rejected):
+    """What was turned away, as those see it who read all facets."""
+
+    original_key: str | None = None
+    """Its own key, where ``key`` is a pseudonym."""
 
 
 ORIGINAL = "original_key"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from os import PathLike
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from dsetkit.errors import AccessError, NotFoundError, UsageError
 from dsetkit.imaging.decode import MAX_PIXELS, open_picture
 from dsetkit.snapshots.facet_document import OpenFacets
-from dsetkit.snapshots.facets import covers
+from dsetkit.snapshots.facets import covers, has_labels, protected
 from dsetkit.snapshots.fingerprint import fingerprint
 from dsetkit.snapshots.html import SamplePicture, snapshot_html
 from dsetkit.snapshots.lookup import find_key
@@ -131,11 +131,19 @@ class Snapshot:
     @property
     def base(self) -> Snapshot:
         """The same as those see it who read none of its facets; itself where it has none."""
-        opened = self._store.opened
-        if not opened.info.facets:
+        return self.without(facet.name for facet in self._store.opened.info.facets)
+
+    def without(self, names: Iterable[str]) -> Snapshot:
+        """The same as those see it who do not read some facets; of those that are not read here none can be added.
+
+        Names of facets that it does not have say nothing.
+        """
+        opened, lacking = self._store.opened, {*names, *(facet.name for facet in self.hidden)}
+        hidden = tuple(facet for facet in opened.info.facets if facet.name in lacking)
+        if len(hidden) == len(self.hidden):
             return self
-        facets = OpenFacets(hidden=opened.info.facets)
-        store = Store(self.folder, opened._replace(facets=facets))
+        layers = tuple(layer for layer in self.facets.layers if lacking.isdisjoint(layer.name.split("+")))
+        store = Store(self.folder, opened._replace(facets=OpenFacets(hidden=hidden, layers=layers)))
         return type(self)(store, export=self._export, rows=self._rows)
 
     @property
@@ -235,26 +243,57 @@ class Snapshot:
         Raises ``AccessError`` where a facet that is not read here may hide it.
         """
         found = self._store.original_key(key)
+        if found is None and self._find(key) is None:
+            found = self.rejected_keys().get(key)
         if found is not None:
             return found
-        hiding = [facet.name for facet in self.hidden if facet.hides_keys]
-        if (
-            hiding
-            and self._find(key) is not None
-            and any(covers(f, self._split(key)) for f in self.hidden if f.hides_keys)
-        ):
+        hiding = self.key_apart(key)
+        if hiding:
             raise AccessError(
                 f"the own key of {key} is sealed in {', '.join(hiding)}", subject=hiding[0], hint="Ask an admin."
             )
         return key
 
+    def key_apart(self, key: str) -> tuple[str, ...]:
+        """The facets not read here that may hide the own key of a sample; none where it is not here."""
+        hiding = [facet for facet in self.hidden if facet.hides_keys]
+        if not hiding or self._find(key) is None:
+            return ()
+        split = self._split(key)
+        return tuple(facet.name for facet in hiding if covers(facet, split))
+
+    def own_key(self, key: str) -> str:
+        """As ``original_key``, but ``key`` itself where its own cannot be read."""
+        return key if self.key_apart(key) else self.original_key(key)
+
     def original_keys(self) -> dict[str, str]:
         """Each pseudonym whose own key can be read here, and that key; of a selection the whole snapshot's."""
         return dict(self._store.original_keys())
 
+    def rejected_keys(self) -> dict[str, str]:
+        """As ``original_keys``, of what was turned away: for who reads all facets."""
+        return dict(self._store.rejected_keys())
+
+    def own_keys(self) -> dict[str, str]:
+        """``rejected_keys`` and ``original_keys``: what pseudonyms stand for, as far as it can be read here."""
+        return {**self.rejected_keys(), **self.original_keys()}
+
     def shown_key(self, key: str) -> str:
-        """The key that the sample with this own key has here: its pseudonym, where it has one that can be read."""
-        return next((shown for shown, own in self._store.original_keys() if own == key), key)
+        """The key that the sample with this own key has here: its pseudonym, where it has one that can be read.
+
+        Of what was turned away, too.
+        """
+        known = chain(self._store.original_keys(), self._store.rejected_keys())
+        return next((shown for shown, own in known if own == key), key)
+
+    def labels_apart(self, split: str | None) -> tuple[str, ...]:
+        """The facets not read here that keep labels of rows of a split apart: these say ``labelled`` is ``no``."""
+        return tuple(facet.name for facet in self.hidden if covers(facet, split) and "labelled" in protected(facet))
+
+    @property
+    def rejected_apart(self) -> tuple[str, ...]:
+        """The facets not read here that may keep apart what was turned away, and why."""
+        return tuple(facet.name for facet in self.hidden if has_labels(facet))
 
     def find_key(self, text: str) -> str:
         """The key that is ``text``, else the only one that ends in ``/<text>``, or in the rest of it within its source.

@@ -29,9 +29,12 @@ _Entry = tuple[bytes, int, Row]
 class RejectedRows:
     """Collects rejected rows in any order; holds at most ``HELD_ROWS`` of them."""
 
-    def __init__(self, work: Path, seal: Seal | None = None, name: str = "rejected") -> None:
-        """``work`` is where rows may be put aside, sealed by ``seal``, in files called by ``name``."""
+    def __init__(
+        self, work: Path, seal: Seal | None = None, name: str = "rejected", model: type[Rejected] = Rejected
+    ) -> None:
+        """``work`` is where rows of ``model`` may be put aside, sealed by ``seal``, in files called by ``name``."""
         self._name = name
+        self._model = model
         self._work = work
         self._seal = seal
         self._held: list[_Entry] = []
@@ -45,19 +48,30 @@ class RejectedRows:
 
     def write(self, file: Any) -> int:
         """Write all rows into an open file; how many they are."""
-        runs = [iter(sorted(self._held, key=_order)), *(_read_aside(path, self._seal) for path in self._aside)]
+        runs = [iter(sorted(self._held, key=_order)), *(self._read_aside(path) for path in self._aside)]
         rows = (row for _, _, row in heapq.merge(*runs, key=_order))
-        tables = (checked_table(batch, Rejected) for batch in _batched(rows, HELD_ROWS))
-        return write_tables(tables, file, Rejected)
+        tables = (checked_table(batch, self._model) for batch in _batched(rows, HELD_ROWS))
+        return write_tables(tables, file, self._model)
 
     def _put_aside(self) -> None:
         self._held.sort(key=_order)
-        table = checked_table([row for _, _, row in self._held], Rejected)
+        table = checked_table([row for _, _, row in self._held], self._model)
         numbers = pa.array([number for _, number, _ in self._held], pa.int64())
         path = scratch_path(self._work, f"{self._name}-{len(self._aside)}", self._seal)
         write_scratch(table.append_column("number", numbers), path, self._seal, _GROUP_ROWS)
         self._aside.append(path)
         self._held = []
+
+    def _read_aside(self, path: Path) -> Iterator[_Entry]:
+        with open_scratch(path, self._seal) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(
+                    number, use_threads=self._seal is None
+                )  # see `parquet_file`: no thread calls Python
+                numbers = table["number"].to_pylist()
+                rows = iter_rows([table.drop_columns(["number"])], self._model)
+                for row, count in zip(rows, numbers, strict=True):
+                    yield sort_key(row["key"]), count, row
 
 
 def _order(entry: _Entry) -> tuple[bytes, int]:
@@ -73,13 +87,3 @@ def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
             batch = []
     if batch:
         yield batch
-
-
-def _read_aside(path: Path, seal: Seal | None) -> Iterator[_Entry]:
-    with open_scratch(path, seal) as file:
-        for number in range(file.num_row_groups):
-            table = file.read_row_group(number, use_threads=seal is None)  # see `parquet_file`: no thread calls Python
-            numbers = table["number"].to_pylist()
-            rows = iter_rows([table.drop_columns(["number"])], Rejected)
-            for row, count in zip(rows, numbers, strict=True):
-                yield sort_key(row["key"]), count, row

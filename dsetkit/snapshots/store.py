@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from dsetkit.errors import SnapshotError, TamperError
 from dsetkit.imaging.media import extension_of
 from dsetkit.snapshots.facet_document import OpenFacets
-from dsetkit.snapshots.facet_tables import FacetedFile, with_layers
+from dsetkit.snapshots.facet_tables import ORIGINAL, FacetedFile, WholeRejected, with_layers
 from dsetkit.snapshots.latest import Latest
 from dsetkit.snapshots.naming import FACETS
 from dsetkit.snapshots.opening import Opened
@@ -120,13 +120,24 @@ class Store:
         if file is None:
             table = arrow_schema(Rejected).empty_table()
             return table if columns is None else table.select(list(columns))
+        if columns is None and self.facets.top is not None:
+            columns = arrow_schema(Rejected).names  # and not `original_key`: all see the same columns
         return file.read(columns)
+
+    def rejected_keys(self) -> Iterator[tuple[str, str]]:
+        """Each pseudonym of what was turned away whose own key can be read, and that key."""
+        file = self.rejected_file() if self.facets.top is not None else None
+        if file is not None:
+            table = file.read(("key", ORIGINAL))
+            for key, own in zip(table["key"].to_pylist(), table[ORIGINAL].to_pylist(), strict=True):
+                if own is not None:
+                    yield key, own
 
     def rejected_file(self) -> TableFile | None:
         """The table of what was turned away; None where there is none."""
         part = self.info.rejected
         if part is not None and part.name.startswith(f"{FACETS}/"):
-            return TableFile(self.folder, part, Rejected, self.facets.top, kind="facet-rows")
+            return TableFile(self.folder, part, WholeRejected, self.facets.top, kind="facet-rows")
         return None if part is None else TableFile(self.folder, part, Rejected, self.seal)
 
     def iter_shard_members(self) -> Iterator[tuple[str, tuple[str, ...]]]:

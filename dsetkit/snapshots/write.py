@@ -21,7 +21,7 @@ from dsetkit.snapshots.columns import UNFIT, checked_table, unfit
 from dsetkit.snapshots.cut import PartCutter, ShardCutter
 from dsetkit.snapshots.envelope import base_info, seal_document, to_json
 from dsetkit.snapshots.facet_document import seal_facets
-from dsetkit.snapshots.facet_tables import with_layers
+from dsetkit.snapshots.facet_tables import WholeRejected, with_layers
 from dsetkit.snapshots.facet_write import FacetTables
 from dsetkit.snapshots.facets import Facets, FacetSpec
 from dsetkit.snapshots.fingerprint import fingerprint, row_digest
@@ -103,7 +103,7 @@ class SnapshotWriter:
                 (build / name).mkdir(parents=True, exist_ok=True)
         self._rejected = RejectedRows(build / WORK, seal)
         top = self._facets.seal(self._facets.top) if self._facets else seal
-        self._whole_rejected = RejectedRows(build / WORK, top, "rejected-whole")
+        self._whole_rejected = RejectedRows(build / WORK, top, "rejected-whole", WholeRejected)
         self._facet_tables = FacetTables(build, self._facets, self._memory)
         self._added = 0
         self._group = 0
@@ -162,6 +162,8 @@ class SnapshotWriter:
                 row["row_digest"] = row_digest(row)
             elif rejected:
                 whole = {**row, "row_digest": row_digest(row)}
+                if original_key is not None:
+                    whole["original_key"] = original_key
                 row = self._facets.part_rejected(row)
             else:
                 self._tally.add_kept(row, is_variant=group == 1)

@@ -101,7 +101,9 @@ def clean(
                 pictures.add(writer, row, made_from, result)
                 shown.advance()
             for row in rejected:
-                writer.add(names_given.rejected(row), None, rejected=True)
+                renamed = names_given.rejected(row)
+                own = row["key"] if renamed["key"] != row["key"] else None
+                writer.add(renamed, None, rejected=True, original_key=own)
             info = writer.finish(
                 {
                     "stage": "cleaned",

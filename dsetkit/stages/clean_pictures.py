@@ -101,7 +101,8 @@ class PictureCleaner:
             self.decoded += result.decoded
             if result.reason is not None:
                 message = f"could not be cleaned: {result.message}"
-                writer.add(rejected_row(raw, "sample", result.reason, message), None, rejected=True)
+                row, own = rejected_row(raw, "sample", result.reason, message), self.originals.get(raw["key"])
+                writer.add(row, None, rejected=True, original_key=own)
                 return
             # A picture that was not decoded measures what it measured when it came in.
             measured = {name: raw[name] for name in PICTURE_FIELDS if name in raw}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from dsetkit.curation.corrected import check_values, same_value
 from dsetkit.curation.corrections import UNKNOWN_KEY, Corrector
 from dsetkit.curation.mapping import CategoryMapper
-from dsetkit.errors import CheckError, NotFoundError, UsageError
-from dsetkit.snapshots.read import Snapshot
+from dsetkit.errors import CheckError, DsetkitError, NotFoundError, UsageError
+from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.base import digest_of
 from dsetkit.spec.correction import (
@@ -150,7 +150,10 @@ class Workbench:
         return found
 
     def find(self, text: str) -> str:
-        """The key that ``text`` is, or is the end of. Raises ``NotFoundError`` where none or several are."""
+        """The own key of the sample that ``text`` names: its key, the end of it, or a pseudonym of a later stage.
+
+        Raises ``NotFoundError`` where none or several are, ``AccessError`` where a facet keeps its own key apart.
+        """
         source = text.partition("/")[0]
         names = [source] if source in self.inputs else list(self.inputs)
         found: list[str] = []
@@ -166,7 +169,25 @@ class Workbench:
         if found:
             hint = f"Say which: {', '.join(map(repr, found))}."
             raise NotFoundError(f"{len(found)} sources have a sample {text!r}", name=text, hint=hint)
+        own = self._pseudonym_of(text)
+        if own is not None:
+            return own
         raise min(failures, key=lambda error: not error.hint.startswith(("Say which", "Near it")))
+
+    def _pseudonym_of(self, text: str) -> str | None:
+        """The own key of what a later stage calls so. Raises ``AccessError`` where a facet keeps it apart."""
+        for place in (self.project.cleaned, self.project.augmented):
+            try:
+                snapshot = open_snapshot(place, keys=self.project.keys)
+            except DsetkitError:
+                continue
+            known = snapshot.own_keys()
+            found = [own for shown, own in known.items() if shown == text or shown.endswith(f"/{text}")]
+            if len(found) == 1 and self.has(found[0]):
+                return found[0]
+            if snapshot.key_apart(text):
+                snapshot.original_key(text)
+        return None
 
     def has(self, key: str) -> bool:
         """Whether a source has a sample of this key."""

@@ -19,7 +19,7 @@ from dsetkit.access.seal import DomainSeal
 from dsetkit.errors import AccessError, DsetkitError, SnapshotError, TamperError, UsageError
 from dsetkit.snapshots import envelope, parquet_out
 from dsetkit.snapshots.compare import diff
-from dsetkit.snapshots.facet_history import readable_in_history
+from dsetkit.snapshots.facet_history import READABLE, readable_in_history
 from dsetkit.snapshots.facets import Facets, FacetSpec
 from dsetkit.snapshots.opening import read_seals, read_snapshot
 from dsetkit.snapshots.read import Snapshot, open_snapshot
@@ -251,6 +251,43 @@ def test_a_guess_of_keys_is_not_confirmed_by_order(tmp_path: Path, kit: SimpleNa
     train = whole.where(split="train")[0].key
     assert (whole.original_key(train), snapshot.original_key(train)) == (train, train)
     assert verify(whole) == []
+
+
+def test_own_keys_of_what_was_turned_away(tmp_path: Path, kit: SimpleNamespace) -> None:
+    """They are for who reads all facets; others do not even see that columns are there for them."""
+    write(tmp_path / "a", kit, ["provenance", "test-labels"], hides_keys=True)
+    whole = open_snapshot(tmp_path / "a", keys=Keys(kit, "provenance", "test-labels"))
+    known, turned_away = whole.rejected_keys(), set(whole.rejected["key"].to_pylist())
+    assert set(known) == turned_away
+    plain_keys = {row["key"] for row, _ in rows_of(kit) if "reason" in row}
+    assert set(known.values()) == plain_keys
+    for shown, own in known.items():
+        assert (whole.shown_key(own), whole.original_key(shown), whole.own_key(shown)) == (shown, own, own)
+        assert whole.own_keys()[shown] == own
+    assert whole.rejected.column_names == whole.base.rejected.column_names
+    for names in ((), ("provenance",), ("test-labels",)):
+        other = open_snapshot(tmp_path / "a", keys=Keys(kit, *names))
+        assert other.rejected_keys() == whole.without({"provenance", "test-labels"} - {*names}).rejected_keys() == {}
+
+
+def test_views_of_those_who_lack_some(tmp_path: Path, kit: SimpleNamespace) -> None:
+    write(tmp_path / "a", kit, ["annotators", "provenance", "test-labels"], hides_keys=True)
+    whole = open_snapshot(tmp_path / "a", keys=Keys(kit, "annotators", "provenance", "test-labels"))
+    for lacked in ({"test-labels"}, {"annotators", "provenance"}, {"annotators", "provenance", "test-labels"}):
+        view = whole.without(lacked)
+        theirs = open_snapshot(tmp_path / "a", keys=Keys(kit, *({"annotators", "provenance", "test-labels"} - lacked)))
+        assert view.table.equals(theirs.table)
+        assert {facet.name for facet in view.hidden} == lacked
+        assert view.fingerprint == theirs.fingerprint == whole.base.fingerprint
+        for selection in ({"split": "train"}, {"category": "RBC"}, {"split": "val", "category": "RBC"}):
+            assert view.where(**selection).fingerprint == theirs.where(**selection).fingerprint
+        assert view.without(["annotators"]).original_keys().keys() <= view.original_keys().keys()
+        is_apart = "test-labels" in lacked
+        assert (view.labels_apart("val"), view.labels_apart("train")) == (("test-labels",) * is_apart, ())
+        assert view.labels_apart(None) == ("test-labels",) * is_apart
+        key = view.where(split="val").row(0)["key"]
+        assert bool(view.key_apart(key)) == (view.own_key(key) == key) == is_apart
+    assert whole.without(["no-such"]) is whole
 
 
 SECRETS = [b"Secret", b"anna-", b"lab 0", b"lab 1", b"box-degenerate", b"2.5", b"partial"]
@@ -595,11 +632,10 @@ def test_labels_readable_in_history(tmp_path: Path, kit: SimpleNamespace) -> Non
     older = plain(tmp_path / "plain", kit)
     facets = specs(["provenance", "test-labels"], kit)
     found = readable_in_history(older, facets)
-    assert [(issue.code, issue.severity, issue.count) for issue in found] == [
-        ("facet-readable-in-history", "warning", 59),
-        ("facet-readable-in-history", "warning", 12),
-    ]
-    assert "test-labels" in found[1].message
+    assert {(issue.code, issue.severity, issue.count) for issue in found} == {(READABLE, "warning", 1)}
+    told = "what the facet provenance protects stands unprotected in 59 rows of an older cleaned"
+    assert f"{told} ({older.fingerprint[:12]})" in found[0].describe()
+    assert "test-labels protects stands unprotected in 12 rows" in found[1].message
     write(tmp_path / "a", kit, ["provenance", "test-labels"])
     sealed = open_snapshot(tmp_path / "a", keys=Keys(kit))
     assert readable_in_history(sealed, facets) == []
@@ -607,7 +643,7 @@ def test_labels_readable_in_history(tmp_path: Path, kit: SimpleNamespace) -> Non
     assert readable_in_history(whole, facets) == []
     write(tmp_path / "b", kit, ["provenance"])
     partly = open_snapshot(tmp_path / "b", keys=Keys(kit, "provenance"))
-    assert [issue.count for issue in readable_in_history(partly, facets)] == [12]
+    assert ["in 12 rows" in issue.message for issue in readable_in_history(partly, facets)] == [True]
 
 
 def test_the_names_of_layers_say_no_more_than_the_policy(tmp_path: Path, kit: SimpleNamespace) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from dsetkit.errors import SnapshotError
 from dsetkit.report.drawing.overlay import Painter
 from dsetkit.snapshots.read import Snapshot, open_snapshot
-from dsetkit.spec.arrow import Row, rows_from_table
+from dsetkit.spec.arrow import Row, arrow_schema, rows_from_table
 from dsetkit.spec.key import sort_key
 from dsetkit.spec.sample import Rejected
 from dsetkit.stages.project import Project
@@ -103,7 +103,7 @@ def turned_rows(snapshot: Snapshot, places: Iterable[int]) -> dict[int, Row]:
     for table in file.read_groups():
         here = [place for place in left if start <= place < start + table.num_rows]
         if here:
-            chosen = table.take(pa.array([place - start for place in here]))
+            chosen = table.take(pa.array([place - start for place in here])).select(arrow_schema(Rejected).names)
             found.update(zip(here, rows_from_table(chosen, Rejected), strict=True))
         start += table.num_rows
     return found
