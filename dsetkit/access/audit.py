@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,18 +26,24 @@ from dsetkit.access.files import RESTORE, names_below, read_below, refuse, shown
 from dsetkit.access.identity import Identity
 from dsetkit.access.policy import Chain, read_chain
 from dsetkit.access.provenance import PolicyOfBuild
-from dsetkit.access.rules import principal_of
+from dsetkit.access.rules import principal_of, rule_of
 from dsetkit.access.seen_audit import Head, keep_heads, locked_audit, remember_heads, seen_heads, seen_path
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.base import Digest, Document, canonical_json
 from dsetkit.spec.issue import Issue, Severity
-from dsetkit.spec.policy import PrincipalName
+from dsetkit.spec.policy import AccessPolicy, PrincipalName
 
 FOLDER = "access/audit"
 MAX_CHAIN_BYTES = 64 * 1024 * 1024
 _MAX_LINE_BYTES = 64 * 1024
 _MAX_CHAINS = 10_000
 _FILE = re.compile(r"([a-z0-9][a-z0-9._@+-]{0,63})\.jsonl\Z")
+_DROPPED = (
+    "Fetch the newest policy (git pull). If it was dropped where two branches met, have whoever did that act run: "
+    "dsetkit access settle."
+)
+_NOT_ON_THE_POLICY = ("settle", "sign", "build", "open")
+"""Acts that others than admins do, too; all others make or stop a version of the policy."""
 _ANCHOR_HEAD = "dsetkit audit anchor"
 _PRINCIPAL: TypeAdapter[str] = TypeAdapter(PrincipalName)
 _DIGEST: TypeAdapter[str] = TypeAdapter(Digest)
@@ -53,6 +59,7 @@ Act = Literal[
     "settings",
     "approve",
     "withdraw",
+    "settle",
     "sign",
     "build",
     "open",
@@ -131,11 +138,12 @@ def append(
         return None
     with locked_audit(project, environ):
         text, logged = _read_own(root, project, name, environ)
-        latest = logged[-1].entry.policy.version if logged else 0
+        # Who settles says that what the chain ends with was dropped.
+        latest = logged[-1].entry.policy.version if logged and act != "settle" else 0
         if latest > chain.policy.version:  # another process has made a version since this one looked
             chain = read_chain(root, environ)
             if latest > chain.policy.version:
-                refuse(f"ends with version {latest} of the policy, and there is none", chain_name(name))
+                refuse(f"ends with version {latest} of the policy, and there is none", chain_name(name), hint=_DROPPED)
             if principal_of(chain.policy, identity) != name:
                 return None
         entry = Entry.model_validate(
@@ -186,8 +194,6 @@ def parse_chain(text: bytes, principal: str) -> list[Logged]:
             refuse("is of another principal", place)
         if found.entry.number != number or found.entry.previous != (last.digest if last else None):
             refuse("does not follow on the line before: one was altered, taken out or moved", place)
-        if last is not None and found.entry.policy.version < last.entry.policy.version:
-            refuse("names an older policy than the line before", place)
         logged.append(found)
     return logged
 
@@ -203,7 +209,9 @@ def verify_chains(
     ``anchors``: the name of a tag, what was signed, the signature. What is wrong are issues: ``audit-altered`` (a chain
     that is not what its owner signed), ``audit-cut`` (shorter than it was, or gone), ``audit-rewritten`` (another than
     was anchored or seen), ``audit-anchor`` (a tag that is not right; a warning for one by somebody who was no admin,
-    which counts for nothing), ``audit-gap`` (a policy version that no entry tells of). Chains that are right are
+    which counts for nothing), ``audit-gap`` (a policy version that no entry tells of), ``audit-dropped`` (a warning: an
+    act under a version that was dropped where two branches met, as a ``settle`` entry says), ``audit-claim`` (a
+    warning: entries of acts that their owner could not do, which count for nothing). Chains that are right are
     remembered. Raises ``TamperError`` for what cannot be read at all, ``AccessError``.
     """
     # Before the chains are read: an entry that is added meanwhile is not one that is missing.
@@ -218,14 +226,24 @@ def verify_chains(
             issues.append(_issue("audit-altered", f"{FOLDER}/{shown(name)}", "it is no audit chain", "Move it away."))
         else:
             files.append(found[1])
+    parsed: dict[str, list[Logged]] = {}
     for principal in files:
         try:
-            text = read_below(root, chain_name(principal), MAX_CHAIN_BYTES) or b""
-            logged = parse_chain(text, principal)
-            _check_signatures(logged, chain, chain_name(principal))
-            whole[principal] = logged
+            parsed[principal] = parse_chain(read_below(root, chain_name(principal), MAX_CHAIN_BYTES) or b"", principal)
         except TamperError as error:
             issues.append(_issue("audit-altered", chain_name(principal), error.message, error.hint))
+    by_admins, by_owners = _declared(parsed, chain)
+    of_dropped: set[str] = set()
+    for principal, logged in parsed.items():
+        try:
+            dropped = by_admins | by_owners.get(principal, set())
+            gone = _check_signatures(logged, chain, chain_name(principal), dropped)
+        except TamperError as error:
+            issues.append(_issue("audit-altered", chain_name(principal), error.message, error.hint))
+            continue
+        whole[principal] = logged
+        of_dropped.update(one.digest for one in gone)
+        issues += [_told_dropped(one.entry) for one in gone]
     good: list[str] = []
     wanted: list[tuple[str, str, str, Head]] = []
     for tag, text, signature in anchors:
@@ -255,8 +273,11 @@ def verify_chains(
             issues.append(_issue(problem[0], name, problem[1] + said, hint))
     right = {principal: logged for principal, logged in whole.items() if principal not in told and logged}
     entries = sorted((one for logged in right.values() for one in logged), key=_by_time)
+    claims = [one for one in entries if one.digest not in of_dropped and not _could_do(chain, one.entry)]
+    issues += _told_claims(claims)
     if not any(issue.severity == "error" for issue in issues):
-        issues += _gaps(chain, entries)
+        uncounted = of_dropped.union(one.digest for one in claims)
+        issues += _gaps(chain, [one for one in entries if one.digest not in uncounted])
     heads = {principal: Head(len(logged), logged[-1].digest) for principal, logged in right.items()}
     remember_heads(root, chain.policy.project, heads, environ)
     return Audited(tuple(entries), heads, tuple(good), tuple(issues))
@@ -303,7 +324,11 @@ def check_anchor(tag: str, text: bytes, signature: bytes, chain: Chain) -> Ancho
         refuse("is no anchor of this project's audit", subject, hint="Delete it, or fetch it again.")
     then = chain.at(policies[0].version, policies[0].digest)
     if then is None or people[0] not in then.principals:
-        refuse("names a policy that this project does not have, or somebody whom that does not know", subject)
+        refuse(
+            "names a policy that this project does not have, or somebody whom that does not know",
+            subject,
+            hint="If it is of a version that was dropped where two branches met, delete it (git tag --delete).",
+        )
     anchor = Anchor(tag, people[0], policies[0], heads, people[0] in then.admins)
     signing.verify(
         text,
@@ -345,16 +370,106 @@ def _read_own(root: Path, project: str, principal: str, environ: Mapping[str, st
     return text, logged
 
 
-def _check_signatures(logged: Sequence[Logged], chain: Chain, name: str) -> None:
-    """Each entry by a key that its principal had, by the policy that it names; ssh-keygen confirms the last."""
+def unknown_entries(root: Path, chain: Chain, principal: str, text: bytes | None = None) -> list[Entry]:
+    """The entries of ``principal`` under policies that ``chain`` has not, and no ``settle`` entry of theirs tells of.
+
+    ``text``: of their chain, where it is another than stands there. Raises ``TamperError`` where it cannot be read.
+    """
+    if text is None:
+        text = read_below(root, chain_name(principal), MAX_CHAIN_BYTES) or b""
+    entries = [one.entry for one in parse_chain(text, principal)]
+    known = {pair for entry in entries for pair in _settled(entry)}
+    return [one for one in entries if chain.at(*_pair(one.policy)) is None and _pair(one.policy) not in known]
+
+
+def _pair(policy: PolicyOfBuild) -> tuple[int, str]:
+    return policy.version, policy.digest
+
+
+def _settled(entry: Entry) -> set[tuple[int, str]]:
+    """Versions and digests of the policies that an entry says were dropped."""
+    rows = entry.details.get("dropped") if entry.act == "settle" else None
+    pairs = set()
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict):
+            version, digest = row.get("version"), row.get("digest")
+            if isinstance(version, int) and isinstance(digest, str):
+                pairs.add((version, digest))
+    return pairs
+
+
+def _declared(
+    parsed: Mapping[str, Sequence[Logged]], chain: Chain
+) -> tuple[set[tuple[int, str]], dict[str, set[tuple[int, str]]]]:
+    """The dropped policies by the ``settle`` entries of admins, which count for all chains, and of the owner of each.
+
+    Only of those entries that their principal signed under a policy of ``chain``.
+    """
+    by_admins: set[tuple[int, str]] = set()
+    by_owners: dict[str, set[tuple[int, str]]] = {}
+    for principal, logged in parsed.items():
+        for one in logged:
+            then = chain.at(*_pair(one.entry.policy)) if one.entry.act == "settle" else None
+            if then is None or principal not in then.principals:
+                continue
+            try:
+                signing.verify_here(
+                    _signed_bytes(one.entry.to_row()),
+                    one.signature,
+                    namespace=signing.namespace_of("audit", chain.policy.project),
+                    principal=principal,
+                    keys=then.principals[principal].ssh,
+                )
+            except TamperError:
+                continue  # its chain is refused for it
+            by_owners.setdefault(principal, set()).update(_settled(one.entry))
+            if principal in then.admins:
+                by_admins |= _settled(one.entry)
+    return by_admins, by_owners
+
+
+def _told_dropped(entry: Entry) -> Issue:
+    return _issue(
+        "audit-dropped",
+        f"{chain_name(entry.principal)}, line {entry.number}",
+        f"tells of {shown(entry.act)} {shown(entry.subject)} under a version {entry.policy.version} of the policy that "
+        "was dropped where two branches met",
+        "What it did to the policy does not count, unless it was done again.",
+        "warning",
+    )
+
+
+def _check_signatures(
+    logged: Sequence[Logged], chain: Chain, name: str, dropped: Collection[tuple[int, str]] = ()
+) -> list[Logged]:
+    """Each entry by a key that its principal had, by the policy that it names; ssh-keygen confirms the last.
+
+    Gives the entries whose policy is not of this chain, but one of ``dropped``: of those, by a key that they had from
+    the entry before to the entry after that name one of this chain.
+    """
     namespace = signing.namespace_of("audit", chain.policy.project)
+    versions = [one.entry.policy.version if chain.at(*_pair(one.entry.policy)) else 0 for one in logged]
+    after = [len(chain.versions)] * len(logged)
+    for index in range(len(logged) - 1, 0, -1):
+        after[index - 1] = versions[index] or after[index]
+    before, gone = 1, []
     for number, one in enumerate(logged, 1):
-        entry, subject = one.entry, f"{name}, line {number}"
-        then = chain.at(entry.policy.version, entry.policy.digest)
-        if then is None:
-            refuse(f"names a policy, version {entry.policy.version}, that this project does not have", subject)
-        # Who takes themselves out signs under a policy that knows them no more: the one before does.
-        sides = (then, *chain.versions[max(0, entry.policy.version - 2) : entry.policy.version - 1])
+        entry, subject, version = one.entry, f"{name}, line {number}", versions[number - 1]
+        if not version:
+            if _pair(entry.policy) not in dropped:
+                refuse(
+                    f"names a policy, version {entry.policy.version}, that this project does not have",
+                    subject,
+                    hint=_DROPPED,
+                )
+            gone.append(one)
+            sides = chain.versions[max(0, before - 2) : after[number - 1]]
+        else:
+            if version < before:
+                refuse("names an older policy than a line before", subject)
+            before = version
+            # Who takes themselves out signs under a policy that knows them no more: the one before does.
+            sides = chain.versions[max(0, version - 2) : version]
         keys = sorted(
             {
                 key
@@ -370,6 +485,7 @@ def _check_signatures(logged: Sequence[Logged], chain: Chain, name: str) -> None
         key = signing.verify_here(content, one.signature, keys=keys, **about)
         if number == len(logged):
             signing.confirm(content, one.signature, key=key, **about)
+    return gone
 
 
 def _check_seen(logged: Sequence[Logged], head: Head | None, name: str, path: Path) -> None:
@@ -400,8 +516,42 @@ def _by_time(one: Logged) -> tuple[str, int, str, int]:
     return entry.at, entry.policy.version, entry.principal, entry.number
 
 
+def _could_do(chain: Chain, entry: Entry) -> bool:
+    """Whether its owner could do it under the policy that it names or, who took themselves out, the one before."""
+    sides = chain.versions[max(0, entry.policy.version - 2) : entry.policy.version]
+    if entry.act == "sign":
+        return any(_may_sign(policy, entry.principal, entry.subject) for policy in sides)
+    return entry.act in _NOT_ON_THE_POLICY or any(entry.principal in policy.admins for policy in sides)
+
+
+def _may_sign(policy: AccessPolicy, principal: str, stage: str) -> bool:
+    try:
+        rule = rule_of(policy, stage)
+    except AccessError:  # undecided then: who builds any stage may have built this one
+        return any(principal in rule.builders for rule in policy.stages.values())
+    return principal in (policy.admins if rule is None else rule.builders)
+
+
+def _told_claims(claims: Sequence[Logged]) -> list[Issue]:
+    """One issue for each chain, however many entries of the kind its owner wrote."""
+    by_owner: dict[str, list[Entry]] = {}
+    for one in claims:
+        by_owner.setdefault(one.entry.principal, []).append(one.entry)
+    issues = []
+    for principal, entries in sorted(by_owner.items()):
+        first = min(entries, key=lambda entry: entry.number)
+        lacks = f"no builder of {shown(first.subject)}" if first.act == "sign" else "no admin"
+        message = (
+            f"{principal} tells of {first.act} {shown(first.subject)}, and was {lacks} then: it counts for nothing"
+        )
+        hint = f"Ask {principal} what it is for; what was done to the policy is in access/policy."
+        issue = _issue("audit-claim", f"{chain_name(principal)}, line {first.number}", message, hint, "warning")
+        issues.append(issue.model_copy(update={"count": len(entries)}))
+    return issues
+
+
 def _gaps(chain: Chain, entries: Sequence[Logged]) -> list[Issue]:
-    told = {one.entry.policy.version for one in entries if one.entry.act not in ("sign", "build", "open")}
+    told = {one.entry.policy.version for one in entries if one.entry.act not in _NOT_ON_THE_POLICY}
     return [
         Issue(
             code="audit-gap",

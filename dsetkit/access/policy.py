@@ -32,7 +32,16 @@ from typing import NamedTuple, NoReturn
 import pyrage
 
 from dsetkit.access import signing
-from dsetkit.access.files import document_text, names_below, parse_document, read_below, refuse, shown, write_below
+from dsetkit.access.files import (
+    RESTORE,
+    document_text,
+    names_below,
+    parse_document,
+    read_below,
+    refuse,
+    shown,
+    write_below,
+)
 from dsetkit.access.identity import Identity
 from dsetkit.access.rules import digest_of_policy, domains_in_use, must_start_epoch
 from dsetkit.access.trust import known_project, open_trust, remember_place
@@ -45,6 +54,11 @@ FOLDER = "access/policy"
 MAX_POLICY_BYTES = 1024 * 1024
 """Of one version: there is room for over a thousand people."""
 MAX_VERSIONS = 10_000
+SETTLE = "Two branches met here. See what that means: dsetkit access settle; it keeps the other side's version."
+"""What to do where a merge stands still in what does not merge."""
+LEFT = (
+    f"{RESTORE} If it came with a merge, it is left of a version that was dropped: dsetkit access settle takes it away."
+)
 _MAX_FILES = 100_000
 _MAX_BYTES = 64 * 1024 * 1024
 """Of all policies and signatures together."""
@@ -125,10 +139,58 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
             refuse(f"is gone, and you have seen the project {known} in this folder", FOLDER)
         raise AccessError("This project has no access policy", subject=FOLDER, hint="`dsetkit access init` makes one.")
     digests = [hashlib.sha256(text).hexdigest() for text in texts]
-    first = _parse(texts[0], 1)
-    trust = open_trust(root, first.project, environ)
-    is_first_sight = trust.first_seen
-    verified = trust.verified(digests)
+    try:
+        first = _parse(texts[0], 1)
+        trust = open_trust(root, first.project, environ)
+        is_first_sight = trust.first_seen
+        verified = trust.verified(digests)
+        found = _verify(first, texts, digests, signatures, verified, is_whole=is_whole)
+    except TamperError:
+        for number, text in enumerate(texts, 1):
+            if _is_in_conflict(text):
+                refuse(
+                    "has the conflict markers of a merge (dsetkit access settle)",
+                    f"{FOLDER}/{number}.json",
+                    hint=SETTLE,
+                )
+        raise
+    trust.remember_policy(found.digests)
+    remember_place(root, first.project, environ)
+    found.is_first_sight = is_first_sight
+    return found
+
+
+def read_chain_of(files: Mapping[str, bytes]) -> tuple[Chain, tuple[str, ...]]:
+    """The chain in ``files`` (name below ``FOLDER`` → bytes), held against nothing that this user has seen.
+
+    For a commit that another branch has: what of it to believe is for the caller to decide. Signatures that are wrong,
+    and that it does without, are left out; gives their names. Raises ``TamperError``.
+    """
+    kept = dict(files)
+    while True:
+        try:
+            texts, signatures = _collected(list(kept), lambda name, _: kept.get(name))
+            if not texts:
+                refuse("is not there", FOLDER, hint="Name a commit that has it.")
+            digests = [hashlib.sha256(text).hexdigest() for text in texts]
+            found = _verify(_parse(texts[0], 1), texts, digests, signatures, 0, is_whole=True)
+            return found, tuple(sorted(set(files) - set(kept)))
+        except TamperError as error:
+            wrong = (error.subject or "").removeprefix(f"{FOLDER}/")
+            if kept.pop(wrong if _SIGNATURE.match(wrong) else "", None) is None:
+                raise
+
+
+def _verify(
+    first: AccessPolicy,
+    texts: Sequence[bytes],
+    digests: Sequence[str],
+    signatures: Mapping[int, Mapping[str, bytes]],
+    verified: int,
+    *,
+    is_whole: bool,
+) -> Chain:
+    """The chain that these are, of which this user has verified the first ``verified``. Raises ``TamperError``."""
     policies = _parse_verified(first, texts, digests, verified)
     pending, signers, issues = None, [""], []
     to_confirm: list[Callable[[], None]] = []
@@ -157,15 +219,12 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
         to_confirm += signed.to_confirm
     for confirm in to_confirm:  # each starts a program, so after all else was found right
         confirm()
-    trust.remember_policy(digests[: len(policies)])
-    remember_place(root, first.project, environ)
     return Chain(
         policies,
         digests[: len(policies)],
         pending=pending,
         signers=signers if pending is not None else (),
         issues=issues,
-        is_first_sight=is_first_sight,
     )
 
 
@@ -286,9 +345,16 @@ def _check_past(before: AccessPolicy, policy: AccessPolicy, domain: str, name: s
 
 def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
     """The policies 1, 2, ... and their signatures by principal. Raises ``TamperError`` for anything else there."""
+    names = names_below(root, FOLDER, _MAX_FILES)
+    return _collected(names, lambda name, limit_bytes: read_below(root, f"{FOLDER}/{name}", limit_bytes))
+
+
+def _collected(
+    names: Sequence[str], read_one: Callable[[str, int], bytes | None]
+) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
     numbers: set[int] = set()
     signed: dict[int, list[str]] = {}
-    for name in names_below(root, FOLDER, _MAX_FILES):
+    for name in names:
         if name.startswith("."):  # what a killed writer left, never read
             continue
         if found := _POLICY.match(name):
@@ -301,12 +367,12 @@ def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
         refuse("has not the versions 1, 2, ... without gaps", FOLDER)
     # A signature of the next version alone is what a killed writer left.
     if strays := set(signed) - numbers - {len(numbers) + 1}:
-        refuse("is a signature of no policy", f"{FOLDER}/{min(strays)}.{signed[min(strays)][0]}.sig")
+        refuse("is a signature of no policy", f"{FOLDER}/{min(strays)}.{signed[min(strays)][0]}.sig", hint=LEFT)
     left = _MAX_BYTES
 
     def read(name: str, limit_bytes: int) -> bytes:
         nonlocal left
-        data = read_below(root, f"{FOLDER}/{name}", limit_bytes)
+        data = read_one(name, limit_bytes)
         if data is None:
             refuse("vanished while it was read", f"{FOLDER}/{name}", hint="Run it again.")
         left -= len(data)
@@ -321,6 +387,11 @@ def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
         if number in numbers
     }
     return texts, signatures
+
+
+def _is_in_conflict(text: bytes) -> bool:
+    """Whether git left its markers in there. No policy has a line that begins so."""
+    return text.startswith(b"<<<<<<< ") or b"\n<<<<<<< " in text
 
 
 def _delete_version(root: Path, version: int) -> None:
@@ -429,7 +500,10 @@ def _check_signatures(
 def _refuse_lacking(number: int, signed: _Signed) -> NoReturn:
     """For a version that does not count: what is wrong with its signatures, else what is missing."""
     if signed.wrong:
-        raise signed.wrong[0]
+        error = signed.wrong[0]
+        if not signed.missing:  # it is in the way, and nothing else is
+            raise TamperError(error.message, subject=error.subject or FOLDER, hint=LEFT) from None
+        raise error
     refuse(f"lacks signatures: {signed.missing}", f"{FOLDER}/{number}.json")
 
 

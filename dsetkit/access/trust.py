@@ -116,6 +116,18 @@ class Trust:
             last = {"version": len(digests), "digest": digests[-1]}
             self._store(SeenProject(project=self.project, first=digests[0], stages=stages, **last))
 
+    def settle_policy(self, digests: Sequence[str]) -> None:
+        """Goes on from these versions in the place of others that this user saw, and has decided to drop.
+
+        What was seen of snapshots stays. Raises ``TamperError`` for a chain that begins otherwise.
+        """
+        with self._locked():
+            seen = self._load()
+            if seen is not None:
+                self._check_chain(seen.model_copy(update={"version": 1, "digest": seen.first}), digests)
+                last = {"version": len(digests), "digest": digests[-1]}
+                self._store(seen.model_copy(update=last))
+
     def check_snapshot(self, stage: str, version: int, digest: str) -> None:
         """Raises ``TamperError`` where this user has believed a later snapshot of the stage, or another so numbered, or
         one that is more than ``MAX_STEP`` versions before."""
@@ -145,15 +157,16 @@ class Trust:
             refuse(
                 f"ends at version {len(digests)}, and you have seen version {seen.version}: an older one was put back",
                 "access/policy",
-                hint="Fetch the newest (git pull). Where none is newer, and an admin says that it is right (it came "
-                f"back from a backup), delete {self._path}: then you trust what is there at first sight.",
+                hint="Fetch the newest (git pull). If the end was dropped where branches met: dsetkit access settle. "
+                "Where none is newer, and an admin says that it is right (it came back from a backup), "
+                f"{self._anew}",
             )
         if digests[seen.version - 1] != seen.digest:
             refuse(
                 f"has another version {seen.version} than the one you have seen ({seen.digest})",
                 "access/policy",
-                hint="Ask the admins which of the two is theirs. If it is this one, delete "
-                f"{self._path}: then you trust what is there at first sight.",
+                hint="Two branches may have met: dsetkit access settle shows both, and takes the one that was pushed. "
+                f"Or ask the admins which is theirs, and if it is this one, {self._anew}",
             )
 
     def _check_stage(self, seen: SeenProject, stage: str, version: int, digest: str) -> None:
@@ -183,6 +196,12 @@ class Trust:
     @property
     def _path(self) -> Path:
         return self._folder / self._name
+
+    @property
+    def _anew(self) -> str:
+        """How to forget a project: both files, as entries of the audit went with the policies that they name."""
+        audit = self._folder / f"audit/{self.project}.json"
+        return f"delete {self._path} and {audit}: then you trust what is there at first sight."
 
     def _load(self) -> SeenProject | None:
         seen = _load(self._folder, self._name, SeenProject)
@@ -244,6 +263,13 @@ def remember_place(root: Path, project: str, environ: Mapping[str, str] = os.env
     if known_project(root, environ) is None:
         path = _path_text(root)
         _write(state_folder(environ) / _place_name(path), document_text(SeenPlace(path=path, project=project)))
+
+
+def forget_place(root: Path, environ: Mapping[str, str] = os.environ) -> None:
+    """Forgets which project is in the folder ``root``: a new one is made there. Raises ``StorageError``."""
+    path = state_folder(environ) / _place_name(_path_text(root))
+    with written(path):
+        path.unlink(missing_ok=True)
 
 
 def _path_text(root: Path) -> str:

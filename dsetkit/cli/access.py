@@ -13,9 +13,10 @@ import typer
 
 from dsetkit.access import changes, signing
 from dsetkit.access.audit import Act
+from dsetkit.access.effects import become_plain, effects
 from dsetkit.access.identity import IDENTITY_VARIABLE, load_identity
 from dsetkit.access.policy import read_chain
-from dsetkit.access.rules import principal_of
+from dsetkit.access.rules import leaf_rules, principal_of
 from dsetkit.access.wanted import Wanted
 from dsetkit.cli.access_identity import Padding, access_app, is_covered, readable_before
 from dsetkit.cli.access_words import (
@@ -35,6 +36,7 @@ from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.stages import protection
 from dsetkit.stages.entries import built, built_plain
+from dsetkit.stages.next_keyrings import drawn_unread
 from dsetkit.stages.project import Project
 
 NAME = typer.Argument(metavar="NAME", help="A principal: a person or machine.")
@@ -60,16 +62,14 @@ def list_(
 ) -> None:
     """Show who may do what, and what is sealed how.
 
-    Needs no identity. --signers prints a file of allowed signers made from the verified policy, with which git checks
-    signed tags: git -c gpg.ssh.allowedSignersFile=FILE verify-tag TAG.
+    Needs no identity. --signers prints a file of allowed signers made from the verified policy, each for what they may
+    sign, with which git checks tags of admins and builders: git -c gpg.ssh.allowedSignersFile=FILE verify-tag TAG.
     """
     output = Output(as_json=as_json)
     root = Project.find().root
     chain = read_chain(root, is_whole=True)
     if signers:
-        project = chain.policy.project
-        uses = [signing.GIT_NAMESPACE, *(signing.namespace_of(use, project) for use in ("policy", "snapshot", "audit"))]
-        text = signing.allowed_signers(chain.policy, uses)
+        text = signing.allowed_signers(chain.policy)
         if as_json:
             output.json({"allowed_signers": text.splitlines()})
         for line in [] if as_json else text.splitlines():
@@ -196,10 +196,16 @@ def declassify(
     identity: Path | None = IDENTITY,
     as_json: bool = JSON,
 ) -> None:
-    """Leave a stage plain, whatever it is made from."""
+    """Leave a stage plain, whatever it is made from.
+
+    What is made from it and has no rule of its own becomes plain with it.
+    """
     done = _act(lambda wanted, _: changes.declassified(wanted, stage), "declassify", stage, {}, identity)
-    notes = [f"From the next build on, everybody reads {stage}, with all that it holds of what is sealed."]
-    show_change(Output(as_json=as_json), done, f"declassified {stage}", notes=notes)
+    assert done.before is not None
+    plain = become_plain(done.before, done.chain.pending or done.chain.policy)
+    named = ", ".join(plain) or stage
+    notes = [f"From the next build on, everybody reads {named}, with all that is sealed in what they are made from."]
+    show_change(Output(as_json=as_json), done, f"declassified {stage}", notes=notes, facts={"plain": plain})
 
 
 @access_app.command()
@@ -245,7 +251,7 @@ def facet(
         done,
         said,
         issues=issues,
-        notes=[*_split_notes(done, name), *_left_notes(before[0], done, name)],
+        notes=[*_split_notes(done, name), *_left_notes(before[0], done, name), *_key_notes(done, name)],
     )
 
 
@@ -290,20 +296,24 @@ def approve(
     shown_digest = protection.pending_digest(chain)
     assert chain.pending is not None
     lines = differences(chain.policy, chain.pending)
+    drawn = drawn_unread(chain.policy, chain.pending, chain.signers)
     if show:
         facts = {"version": chain.pending.version, "digest": shown_digest, "signed_by": list(chain.signers)}
+        beside, issues = effects(chain.policy, chain.pending), [*chain.issues, *drawn]
         if as_json:
-            issues = [issue.model_dump(mode="json", exclude_defaults=True) for issue in chain.issues]
-            output.json({**facts, "changes": lines, "issues": issues})
+            told = [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues]
+            output.json({**facts, "changes": lines, "effects": beside, "issues": told})
             return
         output.heading(f"Version {chain.pending.version}, signed by {', '.join(chain.signers)}: {shown_digest}")
         for line in lines:
             output.line(f"  {line}")
-        output.issues(chain.issues)
+        for line in beside:
+            output.line(f"  {line}", "yellow")
+        output.issues(issues)
         return
     me = load_identity(identity)
     done = protection.approve_policy(root, me, digest or shown_digest)
-    show_change(output, done, f"approved version {chain.pending.version}", notes=lines)
+    show_change(output, done, f"approved version {chain.pending.version}", notes=lines, issues=drawn)
 
 
 @access_app.command()
@@ -394,15 +404,26 @@ def _left_notes(before: AccessPolicy, done: protection.Change, name: str) -> lis
     return [f"{name} is kept apart in {', '.join(left)} no more: --stage names all stages of a facet."] if left else []
 
 
+def _key_notes(done: protection.Change, name: str) -> list[str]:
+    """That keys tell where pictures come from, where a facet that is to keep that apart shows them."""
+    rule = (done.chain.pending or done.chain.policy).facets.get(name)
+    if rule is None or rule.hides_keys or "provenance" not in rule.columns:
+        return []
+    return [
+        f"Keys begin with the name of their source, and hold paths in it: {name} leaves them visible. "
+        "With --hide-keys only the name is left."
+    ]
+
+
 def _readable_facet(root: Path, policy: AccessPolicy, name: str) -> list[Issue]:
     rule = policy.facets[name]
     plain = built_plain(root)
     issues = []
     for stage in built(root):
-        ruling = stage if stage in rule.stages else stage.partition("/")[0]
-        if ruling not in rule.stages:
+        rulings = leaf_rules(policy, stage)  # of an undecided stage, too: what stands of it was built before
+        if not {*rulings} & {*rule.stages}:
             continue
-        others = sorted(set(policy.stages[ruling].readers) - set(rule.readers))
+        others = sorted({who for ruling in rulings for who in policy.stages[ruling].readers} - {*rule.readers})
         if stage in plain:
             issues.append(readable_before(stage, f"it was built without protection, with what {name} keeps apart"))
         elif others:

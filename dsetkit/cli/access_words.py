@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from dsetkit.access.effects import effects
 from dsetkit.access.files import names_below
 from dsetkit.access.policy import FOLDER, Chain
 from dsetkit.access.rules import facets_of, rule_of
@@ -39,6 +40,7 @@ def show_change(
     """
     chain = change.chain
     issues = (*change.issues, *issues)
+    beside = [] if change.before is None else effects(change.before, chain.pending or chain.policy)
     if output.as_json:
         output.json(
             {
@@ -51,6 +53,7 @@ def show_change(
                 "waiting": {domain: list(readers) for domain, readers in change.waiting.items()},
                 "rebuild": list(change.stages),
                 "files": list(change.files),
+                "effects": beside,
                 "notes": list(notes),
                 "issues": [issue.model_dump(mode="json", exclude_defaults=True) for issue in issues],
                 "first_sight": chain.is_first_sight,
@@ -79,6 +82,8 @@ def show_change(
         output.line(f"  wrote {', '.join(change.files)}")
     for domain, readers in sorted(change.waiting.items()):
         output.line(f"  keyring of {domain}: have one of {', '.join(readers)} run: dsetkit access finish", "yellow")
+    for line in beside:
+        output.line(f"  {line}", "yellow")
     for note in notes:
         output.line(f"  {note}", "dim")
     output.issues(issues)

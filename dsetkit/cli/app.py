@@ -12,6 +12,7 @@ import typer
 import dsetkit
 from dsetkit.cli import (
     access,
+    access_settle,
     backup,
     corrections,
     labels,
@@ -28,7 +29,7 @@ from dsetkit.cli.output import Output
 from dsetkit.cli.words import printable
 from dsetkit.errors import DsetkitError, StorageError, UsageError
 
-_Misused = typer.BadParameter.__mro__[1]
+_Misused: type[Exception] = typer.BadParameter.__mro__[1]
 """What the parser raises of wrong usage, whichever click typer brings: it gives no name to it."""
 
 _OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -68,6 +69,7 @@ versions.register(app)
 backup.register(app)
 rollback.register(app)
 access.register(app)
+access_settle.register(app)
 signatures.register(app)
 
 
@@ -85,8 +87,8 @@ def run() -> None:
     except BrokenPipeError:
         _nobody_reads()
     except SystemExit:
-        if not isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.__stdout__, io.TextIOWrapper):
-            _nobody_reads()  # so typer ends for a closed pipe: it has put something of its own in the place of stdout
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            _nobody_reads()  # so typer ends for a closed pipe: it has put that in the place of stdout
         raise
     except DsetkitError as error:
         Output(as_json=as_json).error(error)
@@ -126,6 +128,7 @@ def run() -> None:
 
 def _nobody_reads() -> None:
     """The reader of our output went away (`| head`): nothing is wrong, and nothing more can be said."""
-    sys.stdout = sys.__stdout__
+    if sys.__stdout__ is not None:
+        sys.stdout = sys.__stdout__
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)

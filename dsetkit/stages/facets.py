@@ -38,9 +38,21 @@ def facets_for(sealing: Sealing) -> Facets:
 
 
 def readable_before(project: Project, stage: str, older: Snapshot | None) -> list[Issue]:
-    """What is kept apart in a stage now and stands in its version before, for all who read that. ``SnapshotError``."""
+    """What is kept apart in a stage now, and could be read in its version before by who may not. ``SnapshotError``.
+
+    Of a sealed version that are all who ever had the data key of its rows; of a plain one, everybody.
+    """
     facets = facets_for(project.sealing(stage))
-    return readable_in_history(older, facets.specs) if older is not None and facets else []
+    if older is None or not facets or project.keys is None:
+        return []
+    from dsetkit.access.rules import readers_ever
+
+    policy, seals = project.keys.policy, older.seals
+    specs = facets.specs
+    if seals is not None:
+        could = readers_ever(project.keys.chain.versions, seals.domain, seals.epoch)
+        specs = tuple(spec for spec in specs if could - {*policy.facets[spec.name].readers})
+    return readable_in_history(older, specs)
 
 
 def scratch_seal(sealing: Sealing, facets: Facets) -> Seal | None:

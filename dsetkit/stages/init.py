@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dsetkit.errors import UsageError
+from dsetkit.errors import TamperError, UsageError
 from dsetkit.spec.lock import ToolsLock
 from dsetkit.spec.params import SourceParams
 from dsetkit.stages.corrections import make_corrections_folder
 from dsetkit.stages.demo import demo_params, write_demo
 from dsetkit.stages.manage import add_source
 from dsetkit.stages.project import CORRECTIONS, PARAMS, SOURCES_LOCK, TOOLS_LOCK, Project
+from dsetkit.stages.sealed import has_policy
 from dsetkit.stages.tools import tool_versions
 from dsetkit.stages.yaml_documents import load_yaml, root_value, save_yaml
 from dsetkit.storage.atomic import write_atomic
@@ -112,12 +113,26 @@ def write_project(root: Path, *, demo: bool = False) -> list[str]:
 
 
 def prepare_folder(root: Path) -> None:
-    """Make the folder of a new project; raises ``UsageError`` where it holds a project already or is a file."""
+    """Make the folder of a new project; raises ``UsageError`` where it holds a project already or is a file.
+
+    What this user knows of another project, with a policy, that an empty folder held before is forgotten. Where there
+    still is something, ``TamperError``: somebody may have taken it away.
+    """
     if (root / PARAMS).exists() or (root / "dvc.yaml").exists():
         raise UsageError(f"{root} holds a project already", hint="Choose another folder, or go on with this one.")
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file", hint="Choose another name for the project's folder.")
     root.mkdir(parents=True, exist_ok=True)
+    if has_policy(root):
+        from dsetkit.access.trust import forget_place
+
+        if any(root.iterdir()):
+            raise TamperError(
+                f"{root} holds, or held when you last looked, a project with an access policy",
+                subject=str(root),
+                hint="Take it back (git checkout), or make the new one in an empty folder.",
+            )
+        forget_place(root)
 
 
 def _make_demo(root: Path) -> None:

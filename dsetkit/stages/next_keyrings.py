@@ -15,7 +15,7 @@ Only domains whose keyring the version needs anew count here (``needs_wrapping``
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from dsetkit.access.files import names_below, read_below, refuse, write_below
@@ -26,6 +26,7 @@ from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import Chain
 from dsetkit.access.rules import domains_in_use, principal_of
 from dsetkit.errors import AccessError, TamperError
+from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.storage.atomic import remove_tree
 
@@ -147,6 +148,31 @@ def install_keyrings(
         if (root / FOLDER).is_dir() and not names_below(root, FOLDER, _MAX_FILES):
             remove_tree(root / FOLDER)
     return installed, waiting
+
+
+def drawn_unread(before: AccessPolicy, policy: AccessPolicy, signers: Sequence[str]) -> list[Issue]:
+    """An issue for each data key that is new in ``policy`` and was drawn by somebody who does not read its domain.
+
+    Who makes a change draws the data keys that it needs, and keys cannot be drawn without being known. ``signers`` are
+    who signed it so far: the first of them made it, and which one that was, signatures do not say.
+    """
+    issues = []
+    for name, domain in policy.domains.items():
+        had = len(before.domains[name].epochs) if name in before.domains else 0
+        strangers = [signer for signer in signers if signer not in domain.readers]
+        if len(domain.epochs) == had or not strangers:
+            continue
+        who = signers[0] if len(signers) == 1 else f"one of {', '.join(signers)}"
+        unread = "who does not read it" if len(signers) == 1 else f"of whom {', '.join(strangers)} do not read it"
+        issues.append(
+            Issue(
+                code="key-drawn-unread",
+                severity="warning",
+                message=f"the data key of {name} was drawn by {who}, {unread}: whoever drew it can open what it seals",
+                hint=f"Have an admin who reads it make the change, or rotate: dsetkit access rotate {name}.",
+            )
+        )
+    return issues
 
 
 def clear(root: Path, version: int) -> None:

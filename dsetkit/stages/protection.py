@@ -19,19 +19,25 @@ from typing import Any, Literal
 
 from dsetkit.access import audit, changes
 from dsetkit.access.domains import assign
-from dsetkit.access.files import shown
+from dsetkit.access.files import shown, write_below
 from dsetkit.access.identity import Identity
 from dsetkit.access.keyring import FreshKeys
 from dsetkit.access.opened import ProjectKeys
 from dsetkit.access.policy import Chain, approve, pending_of, read_chain, withdraw, write_next
+from dsetkit.access.provenance import PolicyOfBuild
 from dsetkit.access.rules import digest_of_policy, principal_of
+from dsetkit.access.trust import open_trust
 from dsetkit.access.wanted import Wanted
 from dsetkit.errors import AccessError, UsageError
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import PROJECT_STAGES, AccessPolicy
 from dsetkit.stages.entries import write_entries
-from dsetkit.stages.next_keyrings import clear, install_keyrings, stage_keyrings
+from dsetkit.stages.next_keyrings import clear, drawn_unread, install_keyrings, stage_keyrings
 from dsetkit.stages.stamps import ignore_sources, stamp_locks
+from dsetkit.storage.atomic import remove_tree
+
+SETTLED = ("access/policy", "access/keys", "access/next")
+"""Folders of which one side of a merge counts whole."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Change:
     files: tuple[str, ...] = ()
     """What was derived and written."""
     issues: tuple[Issue, ...] = ()
-    """What was ignored (``Chain.issues``) when it began."""
+    """What was ignored (``Chain.issues``) when it began, and data keys drawn by who does not read what they seal."""
 
     @property
     def is_pending(self) -> bool:
@@ -142,6 +148,7 @@ def change_policy(
         at_once = before.threshold == policy.threshold == 1 and proposer in policy.admins
         keys = ProjectKeys(root, identity, environ=environ)
         made = stage_keyrings(root, before, policy, fresh.keys, keys, proposer=proposer, counts_at_once=at_once)
+        issues = (*issues, *drawn_unread(before, policy, (proposer,)))
         chain = write_next(root, policy, identity, environ)
         told = {**(details or {}), **({"pending": policy.version} if chain.pending is not None else {})}
         if chain.pending is None:
@@ -196,6 +203,35 @@ def finish(root: Path, identity: Identity | None = None, environ: Mapping[str, s
     with _locked(root):
         chain = read_chain(root, environ)
         return _finish(root, chain, chain.policy, identity)
+
+
+def settle_policy(
+    root: Path,
+    chain: Chain,
+    files: Mapping[str, bytes],
+    gone: Sequence[str],
+    dropped: Sequence[PolicyOfBuild],
+    identity: Identity | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Change:
+    """Goes on from ``chain``, which another branch has, in the place of versions that are ``dropped``.
+
+    ``files`` (of ``SETTLED``, and of the audit) are written, those of ``gone`` deleted. Killed in between, it is to be
+    done again. Raises ``TamperError``, ``AccessError``, ``StorageError``.
+    """
+    with _locked(root):
+        for name in gone:
+            remove_tree(root / name)
+        for name, data in files.items():
+            write_below(root, name, data)
+        open_trust(root, chain.policy.project, environ).settle_policy(chain.digests)
+        chain = read_chain(root, environ)
+        done = _finish(root, chain, chain.policy, identity)
+        if identity is not None and dropped:
+            told: dict[str, Any] = {"dropped": [one.model_dump(mode="json") for one in dropped]}
+            kept = f"version {chain.policy.version}"
+            audit.append(root, chain, identity, "settle", kept, told, environ)
+    return done
 
 
 def pending_digest(chain: Chain) -> str:

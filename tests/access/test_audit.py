@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsetkit.access import audit
+from dsetkit.access.domains import assign
 from dsetkit.access.identity import Identity
-from dsetkit.access.policy import write_next
-from dsetkit.access.wanted import WantedStage
+from dsetkit.access.policy import read_chain, write_next
+from dsetkit.access.wanted import Wanted, WantedStage
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.base import canonical_json
 
@@ -327,6 +328,34 @@ def test_a_version_that_no_entry_tells_of_is_a_warning(log: Log) -> None:
     assert "version 3 of the policy is signed, and no entry tells of it" in found.issues[0].message
 
 
+def test_who_was_no_admin_tells_of_no_act_on_the_policy(log: Log) -> None:
+    """Such entries of a reader silence no gap, and are told of by owner and line."""
+    team = log.team
+    team.change(replace(team.wanted(), records_openings=True))  # type: ignore[attr-defined]
+    log.add("bob", "approve")
+    log.add("bob", "sign")
+    found = audit.verify_chains(log.root, team.chain, (), log.environ)  # type: ignore[attr-defined]
+    claim, gap = found.issues
+    assert (gap.code, gap.file) == ("audit-gap", "access/policy/3.json")
+    assert (claim.code, claim.severity, claim.count) == ("audit-claim", "warning", 2)
+    assert claim.file == f"{audit.chain_name('bob')}, line 3"
+    assert claim.message == "bob tells of approve cleaned, and was no admin then: it counts for nothing"
+    log.add("ada", "approve")
+    assert log.codes() == ["audit-claim"]
+
+
+def test_who_takes_themselves_out_tells_of_it(log: Log) -> None:
+    """An entry of an admin of the version before counts, and of a builder's signature by the policy it names."""
+    team = log.team
+    wanted = team.wanted()  # type: ignore[attr-defined]
+    team.change(replace(wanted, admins=frozenset({"ada", "bob"})))  # type: ignore[attr-defined]
+    log.add("ada", "grant")
+    team.change(replace(team.wanted(), admins=frozenset({"ada"})))  # type: ignore[attr-defined]
+    log.add("bob", "revoke")
+    log.add("ada", "sign")
+    assert log.codes() == []
+
+
 def test_no_flipped_bit_is_accepted(log: Log) -> None:
     whole = log.file("ada").read_bytes()
     chooser = random.Random(7)
@@ -343,3 +372,45 @@ def test_bytes_that_are_no_chain_are_refused(data: bytes) -> None:
     if data:
         with pytest.raises(TamperError):
             audit.parse_chain(data, "ada")
+
+
+def forked(log: Log) -> list[dict[str, object]]:
+    """Ada's entry 6 tells of a version 3 that was dropped for another one; gives how a ``settle`` entry names it."""
+    team, environ = log.team, log.team.elsewhere("fork")  # type: ignore[attr-defined]
+    there = log.root.with_name("there")
+    shutil.copytree(log.root, there)
+    wanted = Wanted.of(read_chain(there, environ).policy)
+    policy = assign(
+        read_chain(there, environ).policy,
+        replace(wanted, padding="padme"),
+        past=read_chain(there, environ).past,
+        commit=lambda *_: "",
+        rotate=(),
+    )
+    fork = write_next(there, policy, log.people["ada"], environ)
+    team.change(replace(team.wanted(), records_openings=True))  # type: ignore[attr-defined]
+    audit.append(log.root, fork, log.people["ada"], "settings", "padding", {}, log.environ, at=AT)
+    log.add("ada", "settings")
+    return [{"version": 3, "digest": fork.digest}]
+
+
+def test_an_act_under_a_version_that_was_dropped_is_a_warning_once_that_is_said(log: Log) -> None:
+    dropped = forked(log)
+    chain = log.team.chain  # type: ignore[attr-defined]
+    assert log.codes() == ["audit-altered"]
+    found = audit.verify_chains(log.root, chain, (), log.environ).issues[0]
+    assert "names a policy, version 3, that this project does not have" in found.message
+    assert "dsetkit access settle" in found.hint
+    assert [entry.number for entry in audit.unknown_entries(log.root, chain, "ada")] == [6]
+    audit.append(log.root, chain, log.people["ada"], "settle", "version 3", {"dropped": dropped}, log.environ, at=AT)
+    assert log.codes() == ["audit-dropped"]
+    assert audit.unknown_entries(log.root, chain, "ada") == []
+    rewrite(log, [line.replace(b'"padding"', b'"praying"') for line in lines(log)])
+    assert log.codes() == ["audit-altered"]  # it is still to be signed, and in its place
+
+
+def test_who_is_no_admin_says_of_nobody_else_that_a_version_was_dropped(log: Log) -> None:
+    dropped = forked(log)
+    chain = log.team.chain  # type: ignore[attr-defined]
+    audit.append(log.root, chain, log.people["bob"], "settle", "version 3", {"dropped": dropped}, log.environ, at=AT)
+    assert log.codes() == ["audit-altered"]

@@ -6,7 +6,7 @@ import pytest
 
 from dsetkit.access import changes
 from dsetkit.access.wanted import Wanted, WantedStage
-from dsetkit.errors import DsetkitError
+from dsetkit.errors import AccessError, DsetkitError, UsageError
 from dsetkit.spec.policy import AccessPolicy, Principal
 
 
@@ -181,3 +181,27 @@ def test_who_is_expelled_is_known_no_more() -> None:
     made = changes.expelled(faceted(), "rita")
     assert "rita" not in made.principals
     assert made.stages["cleaned"].readers == {"ada"}
+
+
+def test_an_undecided_stage_is_decided_by_a_rule_of_its_own() -> None:
+    """It begins with who reads and builds all, and with the facets of each; what follows it is decided, too."""
+    both, one = frozenset({"ada", "rita"}), frozenset({"ada"})
+    stages = {"raw/alfa": WantedStage(both, both), "raw/zeta": WantedStage(both, one)}
+    plain = Wanted(principals=wanted().principals, admins=one, stages=stages)
+    assert changes.granted(plain, "ben", "reader", stages=["cleaned"]).stages["cleaned"].builders == one
+    with pytest.raises(UsageError, match="rita does not build cleaned"):
+        changes.revoked(plain, "rita", stages=["cleaned"], role="builder")
+    undecided = changes.with_facet(plain, "labels", stages=["raw/zeta"], columns=["annotations"])
+    for act in (
+        lambda: changes.with_facet(undecided, "labels", stages=["cleaned"]),
+        lambda: changes.with_facet(undecided, "more", stages=["augmented"], columns=["provenance"]),
+    ):
+        with pytest.raises(AccessError, match="different facets"):
+            act()
+    for decided in (
+        changes.protected(undecided, "cleaned", "ada"),
+        changes.granted(undecided, "ada", "builder", stages=["cleaned"]),
+    ):
+        assert decided.stages["cleaned"] == WantedStage(both, one)
+        assert decided.facets["labels"].stages == ("raw/zeta", "cleaned")
+        assert decided.ruling("report") == "cleaned"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dsetkit.access.domains import assign
 from dsetkit.access.keyring import needs_wrapping
 from dsetkit.access.policy import check_follows
-from dsetkit.access.rules import digest_of_policy, facets_of, ruling_stage
+from dsetkit.access.rules import digest_of_policy, facets_of, rule_of
 from dsetkit.access.wanted import Wanted, WantedFacet, WantedStage
 from dsetkit.errors import AccessError
 from dsetkit.spec.policy import AccessPolicy, Principal
@@ -229,15 +229,14 @@ def wishes(draw: st.DrawFn) -> Wish:
 def content(policy: AccessPolicy) -> list[tuple[str, str, str, str, frozenset[str]]]:
     """What is built now: (domain, stage, column, rows, who may read it), one line for each column, test rows apart."""
     told = []
-    rules = {name: rule.readers for name, rule in policy.stages.items()}
     for stage in (*STAGES, "raw/y"):
         try:
-            ruling = ruling_stage(rules, policy.declassified, stage)
+            rule = rule_of(policy, stage)
         except AccessError:
             continue
-        if ruling is None:
+        if rule is None:
             continue
-        rule, facets = policy.stages[ruling], facets_of(policy, stage)
+        facets = facets_of(policy, stage)
         for column in ("digest", *COLUMNS):
             for rows in ("train", "test"):
                 apart = [f for f in facets.values() if column in f.columns and (not f.splits or rows in f.splits)]

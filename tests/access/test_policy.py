@@ -15,7 +15,7 @@ import pytest
 from dsetkit.access import policy as module
 from dsetkit.access.files import document_text
 from dsetkit.access.keyring import needs_wrapping
-from dsetkit.access.policy import approve, check_follows, read_chain, withdraw, write_next
+from dsetkit.access.policy import approve, check_follows, read_chain, read_chain_of, withdraw, write_next
 from dsetkit.access.rules import (
     digest_of_policy,
     domains_in_use,
@@ -23,11 +23,12 @@ from dsetkit.access.rules import (
     must_start_epoch,
     principal_of,
     rule_of,
-    ruling_stage,
+    ruling_stages,
     seal_wanted,
 )
 from dsetkit.access.signing import namespace_of
-from dsetkit.access.wanted import WantedFacet
+from dsetkit.access.statement import builders_of
+from dsetkit.access.wanted import Wanted, WantedFacet, WantedStage
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.policy import AccessPolicy
 
@@ -296,6 +297,25 @@ def test_older_other_and_missing_chains_are_refused(two: Team, tmp_path: Path) -
     )  # who saw nothing cannot tell; admins of 1 signed it
 
 
+def test_what_a_merge_leaves_is_told_with_its_cure(two: Team) -> None:
+    place = two.root / "access/policy"
+    files = {path.name: path.read_bytes() for path in place.iterdir()}
+    stray = files["2.ada.sig"]
+    (place / "1.bob.sig").write_bytes(stray)
+    with pytest.raises(TamperError, match=r"1\.bob\.sig") as told:
+        read_chain(two.root, two.elsewhere("new"))
+    assert "dsetkit access settle" in told.value.hint
+    (place / "1.bob.sig").unlink()
+    chain, left_out = read_chain_of({**files, "1.bob.sig": stray, "9.ada.sig": stray})
+    assert (chain.digest, left_out) == (two.chain.digest, ("1.bob.sig", "9.ada.sig"))
+    with pytest.raises(TamperError, match="lacks signatures"):
+        read_chain_of({name: data for name, data in files.items() if name != "1.ada.sig"})
+    (place / "2.json").write_bytes(b"<<<<<<< HEAD\n" + files["2.json"])
+    with pytest.raises(TamperError, match=r"2\.json has the conflict markers of a merge") as told:
+        read_chain(two.root, two.environ)
+    assert "dsetkit access settle" in told.value.hint
+
+
 def test_a_chain_written_anew_is_refused(two: Team) -> None:
     project = two.chain.policy.project
     mallory = two.people["mallory"]
@@ -514,29 +534,87 @@ def test_no_altered_chain_is_accepted(two: Team) -> None:
     assert accepted == 0
 
 
-def test_whose_rule_is_for_a_stage() -> None:
-    def ruling(stage: str, *declassified: str, **readers: str) -> str | None:
-        rules = {name.replace("_", "/"): set(names) for name, names in readers.items()}
-        return ruling_stage(rules, declassified, stage)
+def rules(declassified: str = "", facets: dict[str, tuple[str, ...]] | None = None, **people: str) -> Wanted:
+    """Rules of stages (``raw_blood``): readers, each a letter, and builders after a ``:``, else all of them."""
+    stages = {}
+    for name, text in people.items():
+        readers, colon, builders = text.partition(":")
+        stages[name.replace("_", "/")] = WantedStage(frozenset(readers), frozenset(builders if colon else readers))
+    apart = {name: WantedFacet(found, ("annotations",), frozenset("a")) for name, found in (facets or {}).items()}
+    return Wanted({}, frozenset(), stages=stages, facets=apart, declassified=tuple(declassified.split()))
 
-    assert ruling("cleaned") is None
-    assert ruling("raw/blood", raw="a") == "raw"
-    assert ruling("raw/blood", raw="a", raw_blood="b") == "raw/blood"
-    assert ruling("raw/other", raw_blood="b") is None
-    assert ruling("cleaned", raw_blood="b") == "raw/blood"
-    assert ruling("report", raw="a") == ruling("augmented", raw="a") == "raw"
-    assert ruling("report", cleaned="a", augmented="a") == "cleaned"
-    assert ruling("augmented", "augmented", raw="a") is None
-    assert ruling("augmented", "cleaned", raw="a") is None
-    assert ruling("cleaned", "cleaned", cleaned="a") == "cleaned"
-    with pytest.raises(AccessError) as found:
-        ruling("report", cleaned="a", augmented="ab")
-    assert str(found.value) == (
-        "report is made from cleaned and augmented, which have different readers. "
-        "Have an admin say who reads it: dsetkit access grant NAME report."
-    )
-    with pytest.raises(AccessError, match="cleaned is made from raw and raw/blood, which have different readers"):
-        ruling("augmented", raw="a", raw_blood="b")
+
+def test_whose_rule_is_for_a_stage() -> None:
+    def ruling(stage: str, declassified: str = "", **people: str) -> tuple[str, ...]:
+        return ruling_stages(rules(declassified, **people), stage)
+
+    assert ruling("cleaned") == ()
+    assert ruling("raw/blood", raw="a") == ("raw",)
+    assert ruling("raw/blood", raw="a", raw_blood="b") == ("raw/blood",)
+    assert ruling("raw/other", raw_blood="b") == ()
+    assert ruling("cleaned", raw_blood="b") == ("raw/blood",)
+    assert ruling("report", raw="a") == ruling("augmented", raw="a") == ("raw",)
+    assert ruling("report", cleaned="a", augmented="a") == ("cleaned", "augmented")
+    assert ruling("augmented", "augmented", raw="a") == ()
+    assert ruling("augmented", "cleaned", raw="a") == ()
+    assert ruling("cleaned", "cleaned", cleaned="a") == ("cleaned",)
+
+
+UNDECIDED = {
+    "readers": ("augmented", rules(raw="a", raw_blood="b"), "cleaned", "raw and raw/blood", "different readers"),
+    "readers of the report": ("report", rules(cleaned="a", augmented="ab"), "report", "cleaned and augmented", None),
+    "a facet of the first alone": (
+        "cleaned",
+        rules(raw_alfa="ab", raw_zeta="ab", facets={"labels": ("raw/alfa",)}),
+        "cleaned",
+        "raw/alfa and raw/zeta",
+        r"different facets \(raw/alfa: labels; raw/zeta: none\)",
+    ),
+    "a facet of the last alone": (
+        "augmented",
+        rules(raw_alfa="ab", raw_zeta="ab", facets={"labels": ("raw/zeta",)}),
+        "cleaned",
+        "raw/alfa and raw/zeta",
+        r"different facets \(raw/alfa: none; raw/zeta: labels\)",
+    ),
+    "two facets of the same columns": (
+        "cleaned",
+        rules(raw_alfa="ab", raw_zeta="ab", facets={"one": ("raw/alfa",), "two": ("raw/zeta",)}),
+        "cleaned",
+        "raw/alfa and raw/zeta",
+        "different facets",
+    ),
+    "builders": (
+        "cleaned",
+        rules(raw_alfa="ab:a", raw_zeta="ab:b"),
+        "cleaned",
+        "raw/alfa and raw/zeta",
+        "no builder in common",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_a_stage_made_from_what_differs_is_undecided(name: str) -> None:
+    stage, wanted, undecided, made_from, what = UNDECIDED[name]
+    with pytest.raises(AccessError, match=f"^{undecided} is made from {made_from}, which have {what or ''}") as found:
+        ruling_stages(wanted, stage)
+    assert f"dsetkit access protect {undecided}." in str(found.value)
+    assert (wanted.ruling(stage), wanted.rule(stage)) == (None, None)
+
+
+def test_who_inherits_from_several_is_built_by_who_builds_all(team: Team) -> None:
+    people = {name: team.people[name].public for name in ("ada", "bob")}
+    both, one = frozenset({"ada", "bob"}), frozenset({"ada"})
+    stages = {"raw/alfa": WantedStage(both, both), "raw/zeta": WantedStage(both, one)}
+    wanted = Wanted(people, frozenset({"ada"}), stages=stages)
+    policy = team.change(wanted, ()).policy
+    for stage in ("cleaned", "augmented", "report"):
+        rule = rule_of(policy, stage)
+        assert rule is not None
+        assert (rule.readers, rule.builders) == (("ada", "bob"), ("ada",))
+        assert builders_of(policy, stage) == ("ada",)
+        assert wanted.rule(stage) == WantedStage(both, one)
 
 
 def test_what_is_made_of_sealed_stages_is_sealed_alike(team: Team) -> None:

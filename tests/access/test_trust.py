@@ -49,6 +49,24 @@ def test_first_sight_pins_and_later_versions_go_on_from_it(environ: dict[str, st
                 call(digests)
 
 
+def test_other_versions_are_settled_and_the_rest_is_kept(environ: dict[str, str]) -> None:
+    trust = opened(environ)
+    trust.remember_policy([A, B])
+    trust.remember_snapshot("cleaned", 7, C)
+    with pytest.raises(TamperError) as told:
+        trust.verified([A, X])
+    for folder in ("projects", "audit"):  # one error names all that is to be deleted
+        assert f"{environ['DSETKIT_STATE']}/{folder}/{PROJECT}.json" in told.value.hint
+    with pytest.raises(TamperError, match="begins otherwise"):
+        trust.settle_policy([X, B])
+    trust.settle_policy([A, X])
+    assert opened(environ).verified([A, X]) == 2
+    with pytest.raises(TamperError, match="has another version 2"):
+        opened(environ).verified([A, B])
+    with pytest.raises(TamperError, match="is another version 7"):
+        opened(environ).check_snapshot("cleaned", 7, A)
+
+
 def test_snapshots_only_go_on(environ: dict[str, str]) -> None:
     trust = opened(environ)
     with pytest.raises(ValueError, match="a policy is verified before any snapshot"):

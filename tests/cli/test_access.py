@@ -32,6 +32,7 @@ COMMANDS = (
     "revoke",
     "rotate",
     "settings",
+    "settle",
     "whoami",
 )
 
@@ -361,3 +362,55 @@ def test_signing_what_stands(ada: Path, bench: Bench, run: Run) -> None:
     assert acts.count("sign") == 2
     stranger = join(run, ada, "olga").removesuffix(".pub")
     assert "Only a builder of cleaned signs it" in run("sign", "cleaned", "--identity", stranger).err
+
+
+def test_what_follows_for_stages_that_were_not_named(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that inherit: acts tell of them, and so does who approves."""
+    assert run("access", "init", "ada", "--identity", str(place / "ada"), "--protect", "raw/pets").code == 0
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(place / "ada"))
+    run("access", "protect", "raw/others")
+    told = run("access", "facet", "labels", "--stage", "raw/pets", "--column", "annotations")
+    assert "cleaned, augmented, report cannot be built any more" in " ".join(told.out.split())
+    listed = run("access", "list", "--json").json()["stages"]
+    assert [listed[name]["state"] for name in ("cleaned", "augmented", "report")] == ["undecided"] * 3
+    assert "different facets (raw/others: none; raw/pets: labels)" in listed["cleaned"]["why"]
+    assert load_yaml(Path("access/stages.yaml"))["cleaned"] == "undecided"
+    told = run("access", "protect", "cleaned", "--json").json()
+    assert told["effects"][0] == "augmented follows what it is made from: ada may build it"
+    assert run("access", "list", "--json").json()["stages"]["report"]["facets"] == ["labels"]
+    told = run("access", "declassify", "cleaned", "--json").json()
+    assert told["plain"] == ["cleaned", "augmented", "report"]
+    assert told["effects"] == [f"{name} becomes plain too: everybody reads it" for name in ("augmented", "report")]
+    assert "everybody reads cleaned, augmented, report, with all" in told["notes"][0]
+
+
+def test_who_approves_is_told_what_follows_and_who_drew_data_keys(
+    place: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("access", "init", "ada", "--identity", str(place / "ada"), "--protect", "raw").code == 0
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(place / "ada"))
+    run("access", "grant", "abel", "--role", "admin", "--identity-of", join(run, place, "abel"))
+    run("access", "settings", "--threshold", "2")
+    run("access", "approve", "--identity", str(place / "abel"))
+    tom, abel = join(run, place, "tom"), ("--identity", str(place / "abel"))
+    assert run("access", "grant", "tom", "--stage", "raw", "--identity-of", tom, *abel).code == 2  # hands no key on
+    granted = run("access", "grant", "tom", "--stage", "cleaned", "--identity-of", tom, *abel, "--json").json()
+    shown = run("access", "approve", "--show", "--json").json()
+    said = "the data key of d2 was drawn by abel, who does not read it: whoever drew it can open what it seals"
+    for told in (granted, shown):
+        assert [(issue["code"], issue["message"]) for issue in told["issues"]] == [("key-drawn-unread", said)]
+        assert told["effects"] == [
+            f"{name} follows what it is made from: tom may read it" for name in ("augmented", "report")
+        ]
+    text = " ".join(run("access", "approve", "--show").out.split())
+    assert said in text
+    assert "report follows what it is made from: tom may read it" in text
+
+
+def test_a_facet_of_provenance_says_what_keys_tell(ada: Path, run: Run) -> None:
+    told = run("access", "facet", "provenance", "--json").json()
+    assert told["notes"] == [
+        "Keys begin with the name of their source, and hold paths in it: provenance leaves them visible. "
+        "With --hide-keys only the name is left."
+    ]
+    assert run("access", "facet", "provenance", "--hide-keys", "--json").json()["notes"] == []

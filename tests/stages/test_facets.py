@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,14 @@ from support.bench import Bench, picture_bytes, tree_bytes
 
 from dsetkit.access import changes
 from dsetkit.access.identity import Identity, make_identity
+from dsetkit.access.wanted import Wanted
 from dsetkit.errors import AccessError, LossError, NotFoundError
 from dsetkit.snapshots.read import Snapshot, open_snapshot
 from dsetkit.snapshots.verify import verify
 from dsetkit.spec.arrow import Row, iter_rows
 from dsetkit.spec.sample import Sample
 from dsetkit.stages import facets as stage_facets
-from dsetkit.stages import protection
+from dsetkit.stages import protection, why
 from dsetkit.stages.augment import augment
 from dsetkit.stages.build import StageResult
 from dsetkit.stages.clean import clean
@@ -240,6 +243,40 @@ def test_own_keys_find_samples_under_pseudonyms(pets: Pets, tmp_path: Path, monk
     assert trace(project, rows(pets.open("cleaned").where(split="train"))[0]["key"]).stages[0].outcome == "sealed"
 
 
+def test_why_tells_of_what_was_turned_away(pets: Pets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads all facets is told by own keys and by pseudonyms; who lacks one, that it cannot be told."""
+    protect(pets, "test-labels")
+    project = Project(pets.root)
+    pets.build()
+    bench = Workbench(project)
+    key = bench.find("cats_03.jpg")
+    add_corrections(project, [exclude(bench.row(key), WHO)])
+    pets.build()
+    cleaned = pets.open("cleaned")
+    shown = cleaned.shown_key(key)
+    assert shown != key
+    for asked in (key, "cats_03.jpg", shown, shown.partition("/")[2]):
+        story = trace(project, asked)
+        assert (story.key, [stage.outcome for stage in story.stages][:2]) == (key, ["kept", "rejected"])
+    assert story.stages[1].reason == "excluded"
+    hidden, own = next(iter(cleaned.original_keys().items()))
+    assert Workbench(project).find(hidden) == Workbench(project).find(hidden.partition("/")[2]) == own
+    assert Workbench(project).find(shown) == key
+
+    monkeypatch.setenv("DSETKIT_IDENTITY", str(tmp_path / "tom"))
+    project = Project(pets.root)
+    with pytest.raises(NotFoundError) as caught:
+        trace(project, "cats_03.jpg")
+    assert "kept apart by the facet test-labels" in caught.value.hint
+    story = trace(project, hidden)
+    assert (story.stages[1].labelled, story.stages[1].labels_apart) == (None, ("test-labels",))
+    train = rows(pets.open("cleaned").where(split="train"))[0]["key"]
+    assert (trace(project, train).stages[1].labelled, trace(project, train).stages[1].labels_apart) == ("yes", ())
+    for pretended in (shown, key):  # what another stage has, and this one may have turned away
+        told = why._tell("cleaned", pets.open("cleaned"), pretended, [])
+        assert (told.outcome, told.message) == ("hidden", "cannot be told: kept apart by the facet test-labels")
+
+
 def test_reordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_facets, "_BUCKET_ROWS", 4)
     given = [{"key": f"a/{number:02}", "source_id": str(number)} for number in range(15)]
@@ -251,3 +288,46 @@ def test_reordered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (row["key"], own) == (keys[number], f"a/{number:02}")
     assert list(tmp_path.iterdir()) == []
     assert list(reordered([], [], tmp_path / "aside", None)) == []
+
+
+def test_what_nobody_could_read_who_may_not_is_no_warning(pets: Pets, tmp_path: Path) -> None:
+    def act(change: Callable[[Wanted], Wanted]) -> None:
+        protection.change_policy(pets.root, pets.people["cora"], lambda wanted, _: change(wanted), "grant", "x")
+
+    def kept(name: str) -> Snapshot:
+        shutil.copytree(pets.root / "data/cleaned", tmp_path / "older" / name)
+        return open_snapshot(tmp_path / "older" / name, keys=Project(pets.root).keys)
+
+    def told(older: Snapshot) -> list[str]:
+        return [issue.code for issue in stage_facets.readable_before(Project(pets.root), "cleaned", older)]
+
+    def granted(wanted: Wanted) -> Wanted:
+        keys = pets.people["tom"].public
+        wanted = changes.with_keys(wanted, "tom", age=keys.age, ssh=keys.ssh)
+        return changes.granted(wanted, "tom", "reader", stages=["cleaned"])
+
+    def faceted(wanted: Wanted) -> Wanted:
+        return changes.with_facet(wanted, "provenance", stages=["cleaned"], hides_keys=True)
+
+    pets.build()
+    cora_alone = kept("cora-alone")
+    act(faceted)
+    act(granted)
+    assert told(cora_alone) == []
+    pets.build()
+    keys = pets.open("cleaned").column("key")["key"].to_pylist()
+    assert [key for key in keys if not re.fullmatch("pets/[0-9a-f]{32}", key)] == []
+    act(lambda wanted: changes.without_facet(wanted, "provenance"))
+    pets.build()
+    for_tom = kept("for-tom")
+    act(faceted)
+    assert told(for_tom) == ["facet-readable-in-history"]
+    assert told(cora_alone) == []
+    act(lambda wanted: changes.expelled(wanted, "tom"))
+    assert told(for_tom) == ["facet-readable-in-history"]  # he keeps what he could read
+    act(lambda wanted: changes.declassified(wanted, "cleaned"))
+    pets.build()
+    plain = kept("plain")
+    act(lambda wanted: changes.protected(wanted, "cleaned", "cora"))
+    act(faceted)
+    assert told(plain) == ["facet-readable-in-history"]

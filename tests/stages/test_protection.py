@@ -22,6 +22,7 @@ from dsetkit.errors import AccessError, TamperError, UsageError
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.stages import protection
 from dsetkit.stages.entries import check_entry, entry_of, refresh_entries
+from dsetkit.stages.next_keyrings import drawn_unread
 from dsetkit.stages.protection import Change
 from dsetkit.stages.yaml_documents import load_yaml, save_yaml
 
@@ -182,6 +183,29 @@ def test_an_admin_who_does_not_read_cannot_hand_keys_on(team: Team) -> None:
     with pytest.raises(AccessError, match="abel does not read the domain d1, so cannot hand its data keys on"):
         team.act(lambda wanted: wanted, "abel", rotate=("d1",))
     assert team.policy.version == before
+
+
+def test_a_data_key_is_known_to_who_drew_it(team: Team) -> None:
+    """An admin who does not read a domain that their grant makes can keep its data key: the act says so."""
+    assert team.grant("abel", role="admin").issues == ()
+    done = team.grant("tom", "cleaned", by="abel")
+    assert [(issue.code, issue.severity, issue.message) for issue in done.issues] == [
+        (
+            "key-drawn-unread",
+            "warning",
+            "the data key of d2 was drawn by abel, who does not read it: whoever drew it can open what it seals",
+        )
+    ]
+    assert "dsetkit access rotate d2" in done.issues[0].hint
+    assert team.act(lambda wanted: wanted, rotate=("d2",)).issues == ()
+    before, after = read_chain(team.root, team.environ).versions[1:3]
+    assert drawn_unread(before, after, ("cora", "tom")) == []
+    (issue,) = drawn_unread(before, after, ("abel", "cora"))
+    assert "drawn by one of abel, cora, of whom abel do not read it" in issue.message
+    # Who leaves a domain draws the key of the epoch that shuts them out.
+    team.grant("abel", "cleaned", role="builder")
+    left = team.act(lambda wanted: changes.revoked(wanted, "abel", stages=["cleaned"]), "abel")
+    assert [issue.code for issue in left.issues] == ["key-drawn-unread"]
 
 
 def test_two_admins_must_sign(team: Team, tmp_path: Path) -> None:
