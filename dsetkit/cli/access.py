@@ -12,7 +12,7 @@ from typing import Any, Literal
 import typer
 
 from dsetkit.access import changes, signing
-from dsetkit.access.audit import Act
+from dsetkit.access.audit_chain import Act
 from dsetkit.access.effects import become_plain, effects
 from dsetkit.access.identity import IDENTITY_VARIABLE, load_identity
 from dsetkit.access.policy import read_chain

@@ -11,7 +11,8 @@ from typing import Any
 
 import typer
 
-from dsetkit.access import audit as chains
+from dsetkit.access.audit import require_principal, verify_chains
+from dsetkit.access.audit_anchor import anchor_text
 from dsetkit.access.iam import Place, bucket_policies, overlaps, parse_place
 from dsetkit.access.identity import load_identity
 from dsetkit.access.opened import ProjectKeys
@@ -87,13 +88,13 @@ def audit(
     output = Output(as_json=as_json)
     root = Project.find().root
     chain = read_chain(root, is_whole=verify)
-    found = chains.verify_chains(root, chain, read_anchors(root))
+    found = verify_chains(root, chain, read_anchors(root))
     errors = [issue for issue in found.issues if issue.severity == "error"]
     made = None
     if anchor and not errors:
         me = load_identity(identity)
-        name = chains.require_principal(chain, me)
-        text = chains.anchor_text(chain, name, found.heads)
+        name = require_principal(chain, me)
+        text = anchor_text(chain, name, found.heads)
         made = write_anchor(root, text, name, lambda data: me.sign(data, GIT_NAMESPACE))
     if as_json:
         output.json(

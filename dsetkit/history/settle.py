@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dsetkit.access import audit, signing
+from dsetkit.access import signing
+from dsetkit.access.audit_chain import MAX_CHAIN_BYTES, Entry, chain_name
+from dsetkit.access.audit_claims import unknown_entries
 from dsetkit.access.files import names_below, parse_document, read_below, refuse
 from dsetkit.access.identity import Identity
 from dsetkit.access.policy import FOLDER, MAX_POLICY_BYTES, Chain, read_chain_of
@@ -59,7 +61,7 @@ class Plan:
     seen: int
     """How many of its versions this user has verified before; 0 where they saw others."""
     dropped: tuple[Dropped, ...]
-    acts: tuple[audit.Entry, ...]
+    acts: tuple[Entry, ...]
     """Of this identity, under dropped versions: what must be done again."""
     told: tuple[PolicyOfBuild, ...]
     """Policies that the audit is to call dropped."""
@@ -106,10 +108,10 @@ def plan_settle(
     files = {path: data for path, data in theirs.items() if present.get(path) != data}
     gone = tuple(sorted(set(present) - set(theirs)))
     lost = {(one.version, one.digest): PolicyOfBuild(version=one.version, digest=one.digest) for one in dropped}
-    acts: list[audit.Entry] = []
+    acts: list[Entry] = []
     if me is not None:
-        text = restored.get(audit.chain_name(me))
-        for entry in audit.unknown_entries(root, chain, me, text):
+        text = restored.get(chain_name(me))
+        for entry in unknown_entries(root, chain, me, text):
             lost[entry.policy.version, entry.policy.digest] = entry.policy
             acts.append(entry)
     is_told = bool(acts or dropped) and me is not None
@@ -260,8 +262,8 @@ def _signed(root: Path, policy: AccessPolicy, text: bytes, identity: Identity) -
 
 def _own_entries(root: Path, chain: Chain, me: str, environ: Mapping[str, str]) -> dict[str, bytes]:
     """The audit chain of ``me``, where a reset took entries away that this user has seen and git still has."""
-    name, head = audit.chain_name(me), seen_heads(root, chain.policy.project, environ).get(me)
-    text = read_below(root, name, audit.MAX_CHAIN_BYTES) or b""
+    name, head = chain_name(me), seen_heads(root, chain.policy.project, environ).get(me)
+    text = read_below(root, name, MAX_CHAIN_BYTES) or b""
     if head is None or text.count(b"\n") >= head.number:
         return {}
     for _, data in _every(root, name):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsetkit.access import audit, changes
+from dsetkit.access.audit_chain import Act
 from dsetkit.access.domains import assign
 from dsetkit.access.files import shown, write_below
 from dsetkit.access.identity import Identity
@@ -105,7 +106,7 @@ def change_policy(
     root: Path,
     identity: Identity,
     change: Callable[[Wanted, AccessPolicy], Wanted],
-    act: audit.Act,
+    act: Act,
     subject: str,
     details: Mapping[str, Any] | None = None,
     *,

@@ -16,6 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsetkit.access import audit
+from dsetkit.access.audit_anchor import anchor_text
+from dsetkit.access.audit_chain import Act, Entry, chain_name, parse_chain
+from dsetkit.access.audit_claims import unknown_entries
 from dsetkit.access.domains import assign
 from dsetkit.access.identity import Identity
 from dsetkit.access.policy import read_chain, write_next
@@ -44,14 +47,14 @@ class Log:
         for _ in range(2):
             self.add("bob", "open")
 
-    def add(self, who: str, act: audit.Act, environ: dict[str, str] | None = None) -> audit.Entry | None:
+    def add(self, who: str, act: Act, environ: dict[str, str] | None = None) -> Entry | None:
         chain = self.team.chain  # type: ignore[attr-defined]
         return audit.append(
             self.root, chain, self.people[who], act, "cleaned", {"n": 1}, environ or self.environ, at=AT
         )
 
     def file(self, who: str) -> Path:
-        return self.root / audit.chain_name(who)
+        return self.root / chain_name(who)
 
     def codes(self, *, as_other: bool = False, anchors: list[tuple[str, bytes, bytes]] | None = None) -> list[str]:
         environ = self.team.elsewhere("other") if as_other else self.environ  # type: ignore[attr-defined]
@@ -171,7 +174,7 @@ def test_attacks_are_found(log: Log, name: str) -> None:
 def tagged(log: Log, signer: str, principal: str, heads: str | None = None) -> tuple[str, bytes, bytes]:
     """An anchor with the heads that there are, or with others in their place."""
     chain = log.team.chain  # type: ignore[attr-defined]
-    text = audit.anchor_text(chain, "ada", audit.verify_chains(log.root, chain, (), log.environ).heads)
+    text = anchor_text(chain, "ada", audit.verify_chains(log.root, chain, (), log.environ).heads)
     text = text.replace("\nby ada\n", f"\nby {principal}\n")
     if heads is not None:
         text = text[: text.index("head ")] + heads
@@ -232,7 +235,7 @@ def test_only_anchors_of_admins_accuse(log: Log) -> None:
     assert "was signed by bob, who was no admin then" in found.issues[0].message
     assert (found.anchors, len(found.heads), len(found.entries)) == ((), 2, 7)
     with pytest.raises(AccessError, match="bob is no admin, and only anchors of admins count"):
-        audit.anchor_text(chain, "bob", found.heads)
+        anchor_text(chain, "bob", found.heads)
     found = audit.verify_chains(log.root, chain, [tagged(log, "ada", "ada", framing)], log.environ)
     assert [issue.code for issue in found.issues] == ["audit-cut"]
     assert found.issues[0].message == (
@@ -259,7 +262,7 @@ def test_entries_that_are_added_at_once_follow_on_each_other(log: Log, monkeypat
         real(root, name, data)
 
     monkeypatch.setattr(audit, "write_below", slow)
-    added: list[audit.Entry | None] = []
+    added: list[Entry | None] = []
     threads = [threading.Thread(target=lambda: added.append(log.add("ada", "open"))) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -308,7 +311,7 @@ def test_a_chain_is_read_no_further_than_its_first_bad_line() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(TamperError, match="line 1 is no entry"):
-            audit.parse_chain(text, "ada")
+            parse_chain(text, "ada")
         assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     finally:
         tracemalloc.stop()
@@ -338,7 +341,7 @@ def test_who_was_no_admin_tells_of_no_act_on_the_policy(log: Log) -> None:
     claim, gap = found.issues
     assert (gap.code, gap.file) == ("audit-gap", "access/policy/3.json")
     assert (claim.code, claim.severity, claim.count) == ("audit-claim", "warning", 2)
-    assert claim.file == f"{audit.chain_name('bob')}, line 3"
+    assert claim.file == f"{chain_name('bob')}, line 3"
     assert claim.message == "bob tells of approve cleaned, and was no admin then: it counts for nothing"
     log.add("ada", "approve")
     assert log.codes() == ["audit-claim"]
@@ -364,14 +367,14 @@ def test_no_flipped_bit_is_accepted(log: Log) -> None:
         spoilt = bytearray(whole)
         spoilt[chooser.randrange(len(whole))] ^= 1 << chooser.randrange(8)
         with pytest.raises(TamperError):
-            audit._check_signatures(audit.parse_chain(bytes(spoilt), "ada"), chain, "x")
+            audit._check_signatures(parse_chain(bytes(spoilt), "ada"), chain, "x")
 
 
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_chain_are_refused(data: bytes) -> None:
     if data:
         with pytest.raises(TamperError):
-            audit.parse_chain(data, "ada")
+            parse_chain(data, "ada")
 
 
 def forked(log: Log) -> list[dict[str, object]]:
@@ -401,10 +404,10 @@ def test_an_act_under_a_version_that_was_dropped_is_a_warning_once_that_is_said(
     found = audit.verify_chains(log.root, chain, (), log.environ).issues[0]
     assert "names a policy, version 3, that this project does not have" in found.message
     assert "dsetkit access settle" in found.hint
-    assert [entry.number for entry in audit.unknown_entries(log.root, chain, "ada")] == [6]
+    assert [entry.number for entry in unknown_entries(log.root, chain, "ada")] == [6]
     audit.append(log.root, chain, log.people["ada"], "settle", "version 3", {"dropped": dropped}, log.environ, at=AT)
     assert log.codes() == ["audit-dropped"]
-    assert audit.unknown_entries(log.root, chain, "ada") == []
+    assert unknown_entries(log.root, chain, "ada") == []
     rewrite(log, [line.replace(b'"padding"', b'"praying"') for line in lines(log)])
     assert log.codes() == ["audit-altered"]  # it is still to be signed, and in its place
 

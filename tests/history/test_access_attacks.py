@@ -17,6 +17,7 @@ from support.team import Person, Ran, Team, the_team
 
 import dsetkit
 from dsetkit.access import audit
+from dsetkit.access.audit_chain import line_of, signed_bytes
 from dsetkit.access.identity import load_identity
 from dsetkit.access.keyring import FreshKeys, keyring_name, wrap
 from dsetkit.access.opened import ProjectKeys
@@ -620,9 +621,9 @@ def test_the_whole_log_rewritten(team: Team) -> None:
         entry = {key: value for key, value in fields.items() if key != "signature"}
         entry = entry.get("entry", entry)
         entry["previous"] = previous
-        data = audit._signed_bytes(entry)
+        data = signed_bytes(entry)
         signature = sign_by(team.tom, data, "dsetkit-audit", project).decode()
-        rewritten.append(audit._line(entry, signature))
+        rewritten.append(line_of(entry, signature))
         previous = hashlib.sha256(rewritten[-1].rstrip(b"\n")).hexdigest()
     for data in (b"".join(rewritten), b"", b"".join(lines[::-1]), b"".join(lines[1:]), b"".join(lines[:-3]), None):
         if data is None:
