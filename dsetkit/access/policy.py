@@ -23,47 +23,35 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
 import pyrage
 
 from dsetkit.access import signing
 from dsetkit.access.files import (
-    RESTORE,
     document_text,
-    names_below,
     parse_document,
-    read_below,
     refuse,
-    shown,
     write_below,
 )
 from dsetkit.access.identity import Identity
+from dsetkit.access.policy_files import (
+    FOLDER,
+    MAX_POLICY_BYTES,
+    SETTLE,
+    SIGNATURE,
+    collected,
+    delete_version,
+    is_in_conflict,
+    read_files,
+)
+from dsetkit.access.policy_signatures import admin_name, check_signatures, ignored_for, refuse_lacking, write_signature
 from dsetkit.access.rules import digest_of_policy, domains_in_use, must_start_epoch
 from dsetkit.access.trust import known_project, open_trust, remember_place
 from dsetkit.errors import AccessError, TamperError
 from dsetkit.spec.issue import Issue
 from dsetkit.spec.policy import AccessPolicy
-from dsetkit.storage.atomic import remove_tree
-
-FOLDER = "access/policy"
-MAX_POLICY_BYTES = 1024 * 1024
-"""Of one version: there is room for over a thousand people."""
-MAX_VERSIONS = 10_000
-SETTLE = "Two branches met here. See what that means: dsetkit access settle; it keeps the other side's version."
-"""What to do where a merge stands still in what does not merge."""
-LEFT = (
-    f"{RESTORE} If it came with a merge, it is left of a version that was dropped: dsetkit access settle takes it away."
-)
-_MAX_FILES = 100_000
-_MAX_BYTES = 64 * 1024 * 1024
-"""Of all policies and signatures together."""
-_POLICY = re.compile(r"([1-9][0-9]{0,4})\.json\Z")
-_SIGNATURE = re.compile(r"([1-9][0-9]{0,4})\.([a-z0-9][a-z0-9._@+-]{0,63})\.sig\Z")
 
 
 class Chain:
@@ -132,7 +120,7 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
 
     Raises ``TamperError`` with the reason; ``AccessError`` where there is no policy, or no ``ssh-keygen``.
     """
-    texts, signatures = _read_files(root)
+    texts, signatures = read_files(root)
     if not texts:
         known = known_project(root, environ)
         if known is not None:
@@ -147,7 +135,7 @@ def read_chain(root: Path, environ: Mapping[str, str] = os.environ, *, is_whole:
         found = _verify(first, texts, digests, signatures, verified, is_whole=is_whole)
     except TamperError:
         for number, text in enumerate(texts, 1):
-            if _is_in_conflict(text):
+            if is_in_conflict(text):
                 refuse(
                     "has the conflict markers of a merge (dsetkit access settle)",
                     f"{FOLDER}/{number}.json",
@@ -169,7 +157,7 @@ def read_chain_of(files: Mapping[str, bytes]) -> tuple[Chain, tuple[str, ...]]:
     kept = dict(files)
     while True:
         try:
-            texts, signatures = _collected(list(kept), lambda name, _: kept.get(name))
+            texts, signatures = collected(list(kept), lambda name, _: kept.get(name))
             if not texts:
                 refuse("is not there", FOLDER, hint="Name a commit that has it.")
             digests = [hashlib.sha256(text).hexdigest() for text in texts]
@@ -177,7 +165,7 @@ def read_chain_of(files: Mapping[str, bytes]) -> tuple[Chain, tuple[str, ...]]:
             return found, tuple(sorted(set(files) - set(kept)))
         except TamperError as error:
             wrong = (error.subject or "").removeprefix(f"{FOLDER}/")
-            if kept.pop(wrong if _SIGNATURE.match(wrong) else "", None) is None:
+            if kept.pop(wrong if SIGNATURE.match(wrong) else "", None) is None:
                 raise
 
 
@@ -198,24 +186,24 @@ def _verify(
         text, found = texts[number - 1], signatures.get(number, {})
         may_wait = number == len(texts) and number > max(verified, 1)
         if number > len(policies):
-            early = _check_signatures(number, policies[-1:], text, found, is_early=True)
+            early = check_signatures(number, policies[-1:], text, found, is_early=True)
             try:
                 if not early.signers or (early.missing and not may_wait):
-                    _refuse_lacking(number, early)
+                    refuse_lacking(number, early)
                 policy = _parse(text, number)
                 check_follows(policies[-1], digests[number - 2], policy)
             except TamperError as error:
                 if not early.missing or not may_wait:
                     raise
-                issues = [_ignored(number, error)]
+                issues = [ignored_for(number, error)]
                 break
             policies.append(policy)
-        signed = _check_signatures(number, policies[max(0, number - 2) : number], text, found)
+        signed = check_signatures(number, policies[max(0, number - 2) : number], text, found)
         if signed.missing and may_wait:
             pending, signers = policies.pop(), signed.signers
-            issues = [_ignored(number, error) for error in signed.wrong]
+            issues = [ignored_for(number, error) for error in signed.wrong]
         elif signed.missing or signed.wrong:
-            _refuse_lacking(number, signed)
+            refuse_lacking(number, signed)
         to_confirm += signed.to_confirm
     for confirm in to_confirm:  # each starts a program, so after all else was found right
         confirm()
@@ -238,7 +226,7 @@ def write_next(root: Path, policy: AccessPolicy, identity: Identity, environ: Ma
     text = document_text(policy)
     name = f"{FOLDER}/{policy.version}.json"
     if policy.version == 1:
-        if _read_files(root)[0] or known_project(root, environ) is not None:
+        if read_files(root)[0] or known_project(root, environ) is not None:
             raise AccessError("This project has an access policy", subject=FOLDER, hint="See `dsetkit access list`.")
         before = None
     else:
@@ -253,12 +241,12 @@ def write_next(root: Path, policy: AccessPolicy, identity: Identity, environ: Ma
     _check_sound(policy, name)
     if before is not None:
         check_follows(before, digest_of_policy(before), policy)
-    signer = _admin_name((policy if before is None else before,), identity)
+    signer = admin_name((policy if before is None else before,), identity)
     if len(text) > MAX_POLICY_BYTES:
         raise AccessError("The policy is too large", subject=name, hint="Name fewer principals.")
-    _delete_version(root, policy.version)  # what is ignored, and signatures that a killed writer left
+    delete_version(root, policy.version)  # what is ignored, and signatures that a killed writer left
     # The signature first: a version without any would be ignored, and said to be, if this died in between.
-    _write_signature(root, policy, text, identity, signer)
+    write_signature(root, policy, text, identity, signer)
     write_below(root, name, text)
     return read_chain(root, environ)
 
@@ -273,8 +261,8 @@ def approve(root: Path, identity: Identity, environ: Mapping[str, str] = os.envi
     pending = pending_of(chain)
     if digest_of_policy(pending) != digest:
         refuse("is not the one you looked at", f"{FOLDER}/{pending.version}.json", hint="Look at it again.")
-    signer = _admin_name((chain.policy, pending), identity)
-    _write_signature(root, pending, document_text(pending), identity, signer)
+    signer = admin_name((chain.policy, pending), identity)
+    write_signature(root, pending, document_text(pending), identity, signer)
     return read_chain(root, environ)
 
 
@@ -287,7 +275,7 @@ def withdraw(root: Path, environ: Mapping[str, str] = os.environ) -> int:
     version = chain.policy.version + 1
     if chain.ignored is None:
         pending_of(chain)
-    _delete_version(root, version)
+    delete_version(root, version)
     return version
 
 
@@ -343,66 +331,6 @@ def _check_past(before: AccessPolicy, policy: AccessPolicy, domain: str, name: s
         refuse(f"has {min(again)}, who is new, join the domain {domain}, which seals nothing any more", name)
 
 
-def _read_files(root: Path) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
-    """The policies 1, 2, ... and their signatures by principal. Raises ``TamperError`` for anything else there."""
-    names = names_below(root, FOLDER, _MAX_FILES)
-    return _collected(names, lambda name, limit_bytes: read_below(root, f"{FOLDER}/{name}", limit_bytes))
-
-
-def _collected(
-    names: Sequence[str], read_one: Callable[[str, int], bytes | None]
-) -> tuple[list[bytes], dict[int, dict[str, bytes]]]:
-    numbers: set[int] = set()
-    signed: dict[int, list[str]] = {}
-    for name in names:
-        if name.startswith("."):  # what a killed writer left, never read
-            continue
-        if found := _POLICY.match(name):
-            numbers.add(int(found[1]))
-        elif (found := _SIGNATURE.match(name)) and ".." not in found[2]:
-            signed.setdefault(int(found[1]), []).append(found[2])
-        else:
-            refuse("is no policy and no signature of one", f"{FOLDER}/{name}", hint="Move it away.")
-    if numbers != set(range(1, len(numbers) + 1)) or len(numbers) > MAX_VERSIONS:
-        refuse("has not the versions 1, 2, ... without gaps", FOLDER)
-    # A signature of the next version alone is what a killed writer left.
-    if strays := set(signed) - numbers - {len(numbers) + 1}:
-        refuse("is a signature of no policy", f"{FOLDER}/{min(strays)}.{signed[min(strays)][0]}.sig", hint=LEFT)
-    left = _MAX_BYTES
-
-    def read(name: str, limit_bytes: int) -> bytes:
-        nonlocal left
-        data = read_one(name, limit_bytes)
-        if data is None:
-            refuse("vanished while it was read", f"{FOLDER}/{name}", hint="Run it again.")
-        left -= len(data)
-        if left < 0:
-            refuse(f"has more than {_MAX_BYTES:,} bytes, and no policies are that large", FOLDER)
-        return data
-
-    texts = [read(f"{number}.json", MAX_POLICY_BYTES) for number in sorted(numbers)]
-    signatures = {
-        number: {name: read(f"{number}.{name}.sig", signing.MAX_SIGNATURE_BYTES) for name in sorted(names)}
-        for number, names in signed.items()
-        if number in numbers
-    }
-    return texts, signatures
-
-
-def _is_in_conflict(text: bytes) -> bool:
-    """Whether git left its markers in there. No policy has a line that begins so."""
-    return text.startswith(b"<<<<<<< ") or b"\n<<<<<<< " in text
-
-
-def _delete_version(root: Path, version: int) -> None:
-    """The policy first: its signatures alone are taken for what a killed writer left, a version without them is not."""
-    names = names_below(root, FOLDER, _MAX_FILES)
-    for kind in (_POLICY, _SIGNATURE):
-        for name in names:
-            if (found := kind.match(name)) and int(found[1]) == version:
-                remove_tree(root / FOLDER / name)
-
-
 def _parse(text: bytes, number: int) -> AccessPolicy:
     name = f"{FOLDER}/{number}.json"
     policy = parse_document(AccessPolicy, text, name)
@@ -447,96 +375,3 @@ def _parse_verified(
     for before, digest, policy in zip(policies, digests, policies[1:], strict=False):
         check_follows(before, digest, policy)
     return policies
-
-
-class _Signed(NamedTuple):
-    """What the signatures of a version say."""
-
-    signers: list[str]
-    """Whose signature is right, sorted."""
-    missing: str
-    """In words, or nothing."""
-    wrong: list[TamperError]
-    to_confirm: list[Callable[[], None]]
-    """What ``ssh-keygen`` has still to say."""
-
-
-def _check_signatures(
-    number: int, sides: Sequence[AccessPolicy], text: bytes, signatures: Mapping[str, bytes], *, is_early: bool = False
-) -> _Signed:
-    """Checks the signatures of the version with this number, by admins of ``sides``: the one before, and itself.
-
-    ``is_early``: only the one before is known yet, so those of others may be right all the same.
-    """
-    namespace = signing.namespace_of("policy", sides[0].project)
-    counts = [0 for _ in sides]
-    done = _Signed([], "", [], [])
-    for name, signature in signatures.items():
-        subject = f"{FOLDER}/{number}.{name}.sig"
-        keys = [_admin_keys(side, name) for side in sides]
-        if is_early and not any(keys):
-            continue
-        every = sorted({key for some in keys for key in some})
-        about = {"namespace": namespace, "principal": name, "subject": subject}
-        try:
-            if not every:
-                refuse("is of nobody who is an admin", subject)
-            key = signing.verify_here(text, signature, keys=every, **about)
-        except TamperError as error:
-            done.wrong.append(error)
-            continue
-        done.signers.append(name)
-        done.to_confirm.append(partial(signing.confirm, text, signature, key=key, **about))
-        for index, some in enumerate(keys):
-            counts[index] += key in some
-    missing = [
-        f"{count} of {side.threshold} admins of version {side.version}"
-        for side, count in zip(sides, counts, strict=True)
-        if count < side.threshold
-    ]
-    return done._replace(missing=f"signed by {' and '.join(missing)}" if missing else "")
-
-
-def _refuse_lacking(number: int, signed: _Signed) -> NoReturn:
-    """For a version that does not count: what is wrong with its signatures, else what is missing."""
-    if signed.wrong:
-        error = signed.wrong[0]
-        if not signed.missing:  # it is in the way, and nothing else is
-            raise TamperError(error.message, subject=error.subject or FOLDER, hint=LEFT) from None
-        raise error
-    refuse(f"lacks signatures: {signed.missing}", f"{FOLDER}/{number}.json")
-
-
-def _ignored(number: int, error: TamperError) -> Issue:
-    """That a next version, or a signature of it, is as if it were not there."""
-    return Issue(
-        code="policy-ignored",
-        severity="warning",
-        message=f"Version {number} of the policy does not count: {error.message}",
-        file=error.subject,
-        hint="Ask who put it there (git log), then delete it; dsetkit access approve --withdraw deletes the version.",
-    )
-
-
-def _admin_keys(policy: AccessPolicy, name: str) -> tuple[str, ...]:
-    return policy.principals[name].ssh if name in policy.admins else ()
-
-
-def _admin_name(sides: Sequence[AccessPolicy], identity: Identity) -> str:
-    """Under which name this identity signs a version, as an admin of these. Raises ``AccessError`` unless it is one."""
-    for side in sides:
-        for name in side.admins:
-            if set(identity.public.ssh) & set(side.principals[name].ssh):
-                return name
-    admins = sides[0].admins
-    raise AccessError(
-        f"Only admins change the policy: {shown(', '.join(admins))}",
-        subject=FOLDER,
-        hint="Ask one of them.",
-        grantors=admins,
-    )
-
-
-def _write_signature(root: Path, policy: AccessPolicy, text: bytes, identity: Identity, signer: str) -> None:
-    signature = identity.sign(text, signing.namespace_of("policy", policy.project))
-    write_below(root, f"{FOLDER}/{policy.version}.{signer}.sig", signature.encode("ascii"))

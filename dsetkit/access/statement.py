@@ -38,8 +38,9 @@ from typing import NamedTuple
 from dsetkit.access import signing
 from dsetkit.access.files import document_text, parse_document, read_below, refuse, shown, write_below
 from dsetkit.access.identity import Identity
-from dsetkit.access.policy import FOLDER as POLICIES
-from dsetkit.access.policy import MAX_POLICY_BYTES, Chain
+from dsetkit.access.policy import Chain
+from dsetkit.access.policy_files import FOLDER as POLICIES
+from dsetkit.access.policy_files import MAX_POLICY_BYTES
 from dsetkit.access.provenance import MAX_VERSION, PRINCIPAL_URN, Statement, digest_of_files
 from dsetkit.access.rules import facets_of, principal_of, rule_of, seal_wanted
 from dsetkit.access.trust import MAX_STEP, SeenStage, Trust

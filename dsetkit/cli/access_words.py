@@ -10,7 +10,8 @@ import typer
 
 from dsetkit.access.effects import effects
 from dsetkit.access.files import names_below
-from dsetkit.access.policy import FOLDER, Chain
+from dsetkit.access.policy import Chain
+from dsetkit.access.policy_files import FOLDER
 from dsetkit.access.rules import facets_of, rule_of
 from dsetkit.cli.output import Output
 from dsetkit.errors import AccessError

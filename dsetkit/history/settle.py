@@ -21,7 +21,8 @@ from dsetkit.access.audit_chain import MAX_CHAIN_BYTES, Entry, chain_name
 from dsetkit.access.audit_claims import unknown_entries
 from dsetkit.access.files import names_below, parse_document, read_below, refuse
 from dsetkit.access.identity import Identity
-from dsetkit.access.policy import FOLDER, MAX_POLICY_BYTES, Chain, read_chain_of
+from dsetkit.access.policy import Chain, read_chain_of
+from dsetkit.access.policy_files import FOLDER, MAX_POLICY_BYTES
 from dsetkit.access.provenance import PolicyOfBuild
 from dsetkit.access.rules import digest_of_policy, principal_of
 from dsetkit.access.seen_audit import seen_heads

@@ -202,7 +202,7 @@ def _changes(root: Path, graph: _Graph, *wanted: str) -> _Changes:
 
 def _policy_today(root: Path, name: str, limit_bytes: int | None = None) -> bytes | None:
     from dsetkit.access.files import read_below
-    from dsetkit.access.policy import MAX_POLICY_BYTES
+    from dsetkit.access.policy_files import MAX_POLICY_BYTES
 
     return read_below(root, name, MAX_POLICY_BYTES if limit_bytes is None else limit_bytes)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dsetkit.access import policy as module
+from dsetkit.access import policy_files
 from dsetkit.access.files import document_text
 from dsetkit.access.keyring import needs_wrapping
 from dsetkit.access.policy import approve, check_follows, read_chain, read_chain_of, withdraw, write_next
@@ -50,7 +51,7 @@ def with_people(team: Team, *names: str, **changes: Any) -> AccessPolicy:
 def plant(team: Team, policy: AccessPolicy, *signers: str, text: bytes | None = None) -> None:
     """What anybody who can write to the repository can do."""
     text = document_text(policy) if text is None else text
-    folder = team.root / module.FOLDER
+    folder = team.root / policy_files.FOLDER
     (folder / f"{policy.version}.json").write_bytes(text)
     for signer in signers:
         signature = team.people[signer].sign(text, namespace_of("policy", policy.project))
@@ -197,7 +198,7 @@ def test_signatures_are_checked_before_anything_is_parsed(team: Team, monkeypatc
     assert team.chain.ignored is not None
     assert parsed == [1, 1]
     monkeypatch.undo()
-    (team.root / "access/policy/2.json").write_bytes(b" " * (module.MAX_POLICY_BYTES + 1))
+    (team.root / "access/policy/2.json").write_bytes(b" " * (policy_files.MAX_POLICY_BYTES + 1))
     refused(team, "2.json has more than 1,048,576 bytes")
 
 
@@ -229,7 +230,7 @@ def test_many_keys_and_domains_take_no_long_time() -> None:
 def test_killed_while_it_deletes_a_version_leaves_signatures_alone(two: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(two, following(two.chain.policy, padding="padme"), "ada")
     deleted = []
-    monkeypatch.setattr(module, "remove_tree", lambda path: deleted.append(path.name))
+    monkeypatch.setattr(policy_files, "remove_tree", lambda path: deleted.append(path.name))
     withdraw(two.root, two.environ)
     assert deleted == ["3.json", "3.ada.sig"]
 
