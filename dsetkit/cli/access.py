@@ -28,6 +28,7 @@ from dsetkit.cli.access_words import (
     rights,
     show_change,
     show_policy,
+    still_to_sign,
 )
 from dsetkit.cli.output import Output
 from dsetkit.cli.sources import JSON
@@ -312,6 +313,11 @@ def approve(
         output.issues(issues)
         return
     me = load_identity(identity)
+    if principal_of(chain.policy, me) in chain.signers:
+        raise UsageError(
+            f"You have signed version {chain.pending.version} already",
+            hint=f"Have these sign it as well: {still_to_sign(chain)}.",
+        )
     done = protection.approve_policy(root, me, digest or shown_digest)
     show_change(output, done, f"approved version {chain.pending.version}", notes=lines, issues=drawn)
 

@@ -69,8 +69,8 @@ def show_change(
         output.heading(f"{said}: nothing changes, the policy says so already")
     elif chain.pending is not None:
         output.heading(f"{said}: version {chain.pending.version} of the policy waits for signatures")
-        output.line(f"  signed by {', '.join(chain.signers)}; {chain.pending.threshold} admins must sign")
-        output.line("  commit access/ and have another admin run: dsetkit access approve")
+        output.line(f"  signed by {', '.join(chain.signers)}; must sign as well: {still_to_sign(chain)}")
+        output.line("  commit access/ and have them run: dsetkit access approve")
     else:
         output.heading(f"{said}: version {chain.policy.version} of the policy")
     if change.before is None:
@@ -85,6 +85,8 @@ def show_change(
         output.line(f"  keyring of {domain}: have one of {', '.join(readers)} run: dsetkit access finish", "yellow")
     for line in beside:
         output.line(f"  {line}", "yellow")
+    if notes and chain.pending is not None:
+        output.line("  once it counts:", "dim")
     for note in notes:
         output.line(f"  {note}", "dim")
     output.issues(issues)
@@ -92,6 +94,18 @@ def show_change(
         output.line(f"Next: dvc repro builds {', '.join(change.stages)} again; then commit.")
     elif change.has_changed or change.files or change.keyrings:
         output.line("Next: commit access/ (git add access dvc.yaml, git commit).")
+
+
+def still_to_sign(chain: Chain) -> str:
+    """Who must sign the version that waits before it counts: ``ada``, ``2 of bob, cy``."""
+    told = []
+    for side in (chain.policy, chain.pending):
+        if side is not None:
+            count = side.threshold - len({*side.admins} & {*chain.signers})
+            others = [name for name in side.admins if name not in chain.signers]
+            if count > 0:
+                told.append(f"{'' if count == len(others) else f'{count} of '}{', '.join(others)}")
+    return " and ".join(dict.fromkeys(told))
 
 
 def first_sight(output: Output, chain: Chain) -> None:
@@ -207,8 +221,8 @@ def show_policy(output: Output, root: Path, chain: Chain) -> None:
         output.line(f"  sealed in {facet.domain}, epoch {epoch}")
     if chain.pending is not None:
         output.line(
-            f"Version {chain.pending.version} waits for signatures; signed by {', '.join(chain.signers)}. "
-            "Look at it: dsetkit access approve --show",
+            f"Version {chain.pending.version} waits for signatures; signed by {', '.join(chain.signers)}; must sign as "
+            f"well: {still_to_sign(chain)}. Look at it: dsetkit access approve --show",
             "yellow",
         )
     output.issues(chain.issues)

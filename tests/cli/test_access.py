@@ -255,6 +255,12 @@ def test_several_admins(ada: Path, run: Run) -> None:
     run("access", "grant", "abel", "--role", "admin", "--identity-of", join(run, ada, "abel"))
     waiting = run("access", "settings", "--threshold", "2", "--json").json()
     assert waiting["pending"] == {"version": 3, "signed_by": ["ada"], "changes": ["threshold: 1 → 2"]}
+    assert "signed by ada; must sign as well: abel. Look at it" in run("access", "list").out
+    again = run("access", "approve")
+    assert (again.code, again.err) == (
+        2,
+        "error: You have signed version 3 already.\nHave these sign it as well: abel.\n",
+    )
     shown = run("access", "approve", "--show", "--json").json()
     assert shown["changes"] == ["threshold: 1 → 2"]
     wrong = run("access", "approve", "--identity", str(ada / "abel"), "--digest", "0" * 64)
