@@ -16,18 +16,21 @@ SECRETS = ("BloodImage", "Platelets", '"RBC"', '"WBC"')
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Team:
-    """The team on real pictures, in a copy of this process's own: commands leave in a clone what they remember of a
-    source that may be read on this machine, and other tests look for just that.
-    """
-    return the_team(tmp_path_factory, "blood", source=shared_data / "bccd").copied(
-        tmp_path_factory.mktemp("blood") / "team"
-    )
+def built(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Team:
+    """The team on real pictures. Only to be read."""
+    return the_team(tmp_path_factory, "blood", source=shared_data / "bccd")
+
+
+@pytest.fixture(scope="session")
+def made(built: Team, tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A copy of this process's own: commands that only look leave in a clone what they remember, or fetched."""
+    return built.copied(tmp_path_factory.mktemp("blood") / "team")
 
 
 @pytest.fixture
-def team(made: Team, tmp_path: Path) -> Team:
-    return made.copied(tmp_path / "team")
+def team(built: Team, tmp_path: Path) -> Team:
+    """A copy to be changed."""
+    return built.copied(tmp_path / "team")
 
 
 @pytest.fixture(scope="session")
