@@ -54,7 +54,7 @@ def verify(
     source: str | None = typer.Option(None, "--from", help="With --repair: a backup to fetch from, too."),
     as_json: bool = JSON,
 ) -> None:
-    """Recompute all digests and fingerprints; check signatures and the cards.
+    """Recompute all digests; check signatures and cards.
 
     Cards are to be complete and current; without PATH, a sealed report is to be what a builder of it signed. Exit code
     1 where something does not match.
