@@ -35,7 +35,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.fixture(autouse=True)
 def project(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(project_root))
+    _forget()  # a test of another project, in this process, may have left its own
     yield
+    _forget()
+
+
+def _forget() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "schemas"]:
         del sys.modules[name]
 
