@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -224,20 +225,27 @@ def test_a_shallow_clone_cannot_say_what_was_plain(project: Protected, tmp_path:
     assert policies_at(inner, sh(project.root, "git", "rev-parse", "v0"), chain.chain) == ()
 
 
+def put_files(repository: Path, root: Path, message: str, **files: str | None) -> str:
+    """The commit of a statement's ``text`` and ``signature``, and a ``policy``, of the project at ``root``.
+
+    None takes a file away.
+    """
+    for name, text in files.items():
+        path = root / {"text": SIGNED[0], "signature": SIGNED[1], "policy": "access/policy/5.json"}[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text)
+    commit(repository, message)
+    return sh(repository, "git", "rev-parse", "HEAD")
+
+
 def test_what_a_statement_met(tmp_path: Path) -> None:
     root = tmp_path / "inner" / "project"
     sh(tmp_path, "git", "init", "-q", "-b", "main")
 
-    def put(message: str, **files: str | None) -> str:
-        for name, text in files.items():
-            path = root / {"text": SIGNED[0], "signature": SIGNED[1], "policy": "access/policy/5.json"}[name]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if text is None:
-                path.unlink()
-            else:
-                path.write_text(text)
-        commit(tmp_path, message)
-        return sh(tmp_path, "git", "rev-parse", "HEAD")
+    put = partial(put_files, tmp_path, root)
 
     def met(rev: str) -> str | None:
         return met_at(root, rev, "cleaned", "access/policy/5.json")
@@ -274,16 +282,7 @@ def test_what_a_statement_met_where_the_project_moved(tmp_path: Path) -> None:
     """Neither a policy nor a statement is another because it lies in another folder."""
     sh(tmp_path, "git", "init", "-q", "-b", "main")
 
-    def put(message: str, **files: str | None) -> str:
-        for name, text in files.items():
-            path = tmp_path / {"text": SIGNED[0], "signature": SIGNED[1], "policy": "access/policy/5.json"}[name]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if text is None:
-                path.unlink()
-            else:
-                path.write_text(text)
-        commit(tmp_path, message)
-        return sh(tmp_path, "git", "rev-parse", "HEAD")
+    put = partial(put_files, tmp_path, tmp_path)
 
     def move(old: str, new: str) -> str:
         (tmp_path / new).mkdir(exist_ok=True)
