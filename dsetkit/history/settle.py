@@ -28,6 +28,7 @@ from dsetkit.access.rules import digest_of_policy, principal_of
 from dsetkit.access.seen_audit import seen_heads
 from dsetkit.access.trust import open_trust
 from dsetkit.errors import AccessError, StorageError, TamperError, UsageError
+from dsetkit.history.statements import is_shallow_clone
 from dsetkit.spec.policy import AccessPolicy
 from dsetkit.stages.protection import SETTLED, Change, settle_policy
 
@@ -317,7 +318,7 @@ class _Published:
         self._root, self._known = root, dict[str, frozenset[str]]()
         refs = (_git(root, "for-each-ref", "--format=%(refname)", "refs/remotes") or b"").decode().split()
         looked = [(_git(root, "log", "--walk-reflogs", "--format=%H", ref) or b"").decode().split() for ref in refs]
-        self._is_shallow = _git(root, "rev-parse", "--is-shallow-repository") != b"false\n"
+        self._is_shallow = is_shallow_clone(root)
         self._commits = list(dict.fromkeys([commit, *refs, *(one for some in looked for one in some)]))
 
     def has(self, name: str, oids: set[str]) -> bool:

@@ -83,7 +83,7 @@ def policies_at(root: Path, rev: str, chain: Chain) -> tuple[AccessPolicy, ...]:
 
     A shallow clone lacks history: there each that is higher could have been the one, too.
     """
-    is_shallow = _is_shallow(root)
+    is_shallow = is_shallow_clone(root)
     commit = _commit(root, rev) or rev
     known = _policies_before(root, commit, is_shallow)
     for number in range(len(chain.versions), 0, -1):
@@ -218,13 +218,14 @@ def _commit(root: Path, rev: str) -> str | None:
     return None if told is None else told.decode("ascii").strip()
 
 
-def _is_shallow(root: Path) -> bool:
+def is_shallow_clone(root: Path) -> bool:
+    """Whether a clone lacks history; so it counts where git cannot say."""
     return _git(root, "rev-parse", "--is-shallow-repository") != b"false\n"
 
 
 def _refuse_shallow(root: Path, place: str) -> None:
     """Raises ``TamperError`` in a shallow clone: what it lacks cannot say what was there."""
-    if _is_shallow(root):
+    if is_shallow_clone(root):
         from dsetkit.access.files import refuse
 
         refuse(
